@@ -1,0 +1,9 @@
+//! busmark: a benchmark harness for messaging systems that accounts for every message.
+//!
+//! Read docs/ARCHITECTURE.md for the map of the rooms, docs/METHOD.md for why the numbers can be believed.
+
+pub mod clock;
+pub mod driver;
+pub mod prng;
+pub mod scenario;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `busmark` command.
+
+fn main() {}

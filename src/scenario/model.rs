@@ -1,0 +1,265 @@
+//! The validated scenario: plain data with every default filled in. Nothing here knows TOML, tokio or a driver.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
+
+/// What to run: one workload, its phases and trials, and the targets it is put to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Names the result folder; `[a-z0-9-]+`.
+    pub name: String,
+    /// One sentence for lists and reports.
+    pub description: String,
+    /// The traffic.
+    pub workload: Workload,
+    /// Warm-up, measurement and drain.
+    pub phases: Phases,
+    /// How often, and from which seed.
+    pub trials: Trials,
+    /// The systems compared; at least one, names unique.
+    pub targets: Vec<Target>,
+    /// What must hold of the result.
+    pub expects: Vec<Expect>,
+}
+
+/// The traffic of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// Bytes per message.
+    pub payload: PayloadSize,
+    /// What the bytes behind the stamp are.
+    pub fill: Fill,
+    /// Logical publishers, 1 to 65,536.
+    pub publishers: u32,
+    /// Connections they share, 1 to `publishers`.
+    pub publisher_connections: u32,
+    /// Logical subscribers, 0 to 65,536.
+    pub subscribers: u32,
+    /// Connections they share, 1 to `subscribers` (0 without subscribers).
+    pub subscriber_connections: u32,
+    /// Topics, at least 1.
+    pub topics: u32,
+    /// Who reads which topic.
+    pub subscribe: Subscribe,
+    /// One copy for each subscriber, or one copy for all of them together.
+    pub delivery: Delivery,
+    /// Offered rate, all publishers together.
+    pub rate: Rate,
+    /// How intended send times are spaced at a given rate.
+    pub arrival: Arrival,
+    /// Messages in flight at most at rate max, all publishers together; at a given rate it bounds
+    /// nothing but the unacknowledged messages of systems that acknowledge.
+    pub in_flight: u32,
+    /// Simulated work of a subscriber for each message.
+    pub processing_delay: Delay,
+    /// Messages that one subscriber works on at a time, at least 1.
+    pub processing_concurrency: u32,
+}
+
+/// Bytes per message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PayloadSize {
+    /// Every message has this many bytes.
+    Fixed(usize),
+}
+
+impl PayloadSize {
+    /// The largest message, in bytes.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        match self {
+            Self::Fixed(bytes) => *bytes,
+        }
+    }
+}
+
+/// What the bytes behind the stamp are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fill {
+    /// All zero.
+    Zero,
+    /// Seeded random bytes, which nothing can compress.
+    Random,
+    /// Text-like bytes of which about this share (0 to 1) is redundant.
+    Text {
+        /// 0 is incompressible, 1 one repeated byte.
+        compressibility: f64,
+    },
+    /// The bytes of a user's file, repeated as needed.
+    File(PathBuf),
+}
+
+/// Who reads which topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscribe {
+    /// Every subscriber reads every topic.
+    All,
+    /// Subscriber i reads topic i mod topics (and topic t is read by subscriber t mod subscribers).
+    Paired,
+}
+
+/// How many copies of a message are expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// One for each subscriber of the topic.
+    FanOut,
+    /// One for all subscribers of the topic together.
+    WorkQueue,
+}
+
+/// Offered rate of all publishers together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rate {
+    /// Closed loop: as fast as the in-flight window allows.
+    Max,
+    /// Open loop, in messages per second.
+    PerSecond(f64),
+}
+
+/// Spacing of intended send times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Equal intervals.
+    Constant,
+    /// Exponential intervals: independent users.
+    Poisson,
+}
+
+/// Simulated processing time of a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Delay {
+    /// The same for each message; zero means none.
+    Fixed(Duration),
+    /// Exponentially distributed with this mean.
+    Exponential(Duration),
+    /// Lognormally distributed.
+    Lognormal {
+        /// Median of the distribution.
+        median: Duration,
+        /// Standard deviation of the logarithm.
+        sigma: f64,
+    },
+}
+
+/// The parts of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phases {
+    /// Traffic before anything counts.
+    pub warm_up: Duration,
+    /// Traffic that counts.
+    pub measure: Extent,
+    /// How long to wait for what is still under way, at most.
+    pub drain: Duration,
+}
+
+/// Length of the measured phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// By time.
+    Time(Duration),
+    /// By number of messages, all publishers together.
+    Messages(u64),
+}
+
+/// Repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trials {
+    /// Trials of each target, at least 1.
+    pub count: u32,
+    /// Seeds everything random.
+    pub seed: u64,
+}
+
+/// A messaging system as configured for this scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Unique in the scenario; `[A-Za-z0-9._-]+`.
+    pub name: String,
+    /// The protocol spoken, with its options.
+    pub driver: DriverConfig,
+    /// Where the broker comes from.
+    pub broker: Broker,
+    /// Leave this target out, with a word, if its broker can't be had.
+    pub optional: bool,
+}
+
+/// Which driver, with its options.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DriverConfig {
+    /// In memory, with seeded faults.
+    Loopback(LoopbackOptions),
+    /// Redis Pub/Sub.
+    RedisPubsub(RedisPubsubOptions),
+    /// NATS core.
+    NatsCore(NatsCoreOptions),
+    /// NATS JetStream.
+    Jetstream(JetstreamOptions),
+}
+
+impl DriverConfig {
+    /// The name a scenario gives it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Loopback(_) => "loopback",
+            Self::RedisPubsub(_) => "redis-pubsub",
+            Self::NatsCore(_) => "nats-core",
+            Self::Jetstream(_) => "jetstream",
+        }
+    }
+
+    /// `wire` or `library`: who builds the frames.
+    #[must_use]
+    pub fn client(&self) -> &'static str {
+        match self {
+            Self::Loopback(_) => "memory",
+            Self::RedisPubsub(options) => options.client.name(),
+            Self::NatsCore(_) | Self::Jetstream(_) => "library",
+        }
+    }
+}
+
+/// Where the broker comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broker {
+    /// Started by busmark from PATH or `.brokers/`, fresh for each trial.
+    Managed {
+        /// Lines of the server's own configuration, in order.
+        config: Vec<(String, String)>,
+    },
+    /// Already there.
+    External {
+        /// `redis://…` or `nats://…`.
+        url: String,
+    },
+    /// A server of the user's, started fresh for each trial.
+    Command {
+        /// Program and arguments; `{port}` and `{dir}` are replaced.
+        argv: Vec<String>,
+        /// How to reach it; `{port}` is replaced.
+        url: String,
+        /// How long it may take until it answers.
+        ready_within: Duration,
+    },
+    /// The engine that ships inside busmark, as a child process.
+    Bundled,
+    /// No process at all (loopback).
+    None,
+}
+
+/// One statement about the result that holds, fails, or cannot be judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expect {
+    /// A column of summary.csv.
+    pub metric: String,
+    /// The target it speaks of; all of them if empty.
+    pub target: Option<String>,
+    /// Comparison and value, such as `== 0` or `<= 5000`.
+    pub is: String,
+    /// The sentence it puts to the test, if it is somebody's.
+    pub claim: Option<String>,
+    /// Where that sentence stands.
+    pub source: Option<String>,
+}

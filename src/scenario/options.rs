@@ -1,0 +1,125 @@
+//! What each driver can be told in `options = { … }`.
+
+use std::time::Duration;
+
+/// Faults and delay of the in-memory bus. Ratios are per message and per receiver, 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoopbackOptions {
+    /// Share of deliveries that vanish.
+    pub drop: f64,
+    /// Share of deliveries made twice.
+    pub duplicate: f64,
+    /// Share of deliveries swapped with the one behind them.
+    pub reorder: f64,
+    /// Share of deliveries with a bit flipped behind the stamp.
+    pub corrupt: f64,
+    /// Time every delivery takes.
+    pub delay: Duration,
+    /// Stop delivering once, this long after the first message …
+    pub stall_at: Duration,
+    /// … for this long (zero: never).
+    pub stall_for: Duration,
+}
+
+/// Redis Pub/Sub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisPubsubOptions {
+    /// Who builds the frames.
+    pub client: Client,
+}
+
+/// Who builds the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// busmark's own codec over a plain socket: what the broker can do.
+    Wire,
+    /// The language's usual client library: what an application sees.
+    Library,
+}
+
+impl Client {
+    /// As written in a scenario.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wire => "wire",
+            Self::Library => "library",
+        }
+    }
+}
+
+/// NATS core. A work queue uses one queue group per set of subscribers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NatsCoreOptions {}
+
+/// NATS JetStream: one stream over all topics, one consumer per receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JetstreamOptions {
+    /// Where the stream is kept.
+    pub storage: Storage,
+    /// Copies of the stream.
+    pub replicas: u8,
+    /// How a managed server syncs its files.
+    pub sync: Sync,
+    /// How messages come to the subscriber.
+    pub consumer: ConsumerKind,
+    /// How they are acknowledged.
+    pub ack: AckPolicy,
+    /// Redelivery after this.
+    pub ack_wait: Duration,
+    /// Unacknowledged deliveries at most; 0 for no limit.
+    pub max_ack_pending: u32,
+    /// Where a consumer starts.
+    pub deliver: DeliverPolicy,
+    /// Messages per pull request.
+    pub pull_batch: u32,
+}
+
+/// Where a stream is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In memory.
+    Memory,
+}
+
+/// How the server syncs a file stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// In this interval (the server's default is two minutes).
+    Interval(Duration),
+    /// fsync on each write.
+    Always,
+}
+
+/// How messages come to a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsumerKind {
+    /// The subscriber asks for batches.
+    Pull,
+    /// The server sends as they come.
+    Push,
+}
+
+/// How messages are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckPolicy {
+    /// Not at all.
+    None,
+    /// One ack covers all before it.
+    All,
+    /// One by one.
+    Explicit,
+}
+
+/// Where a consumer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliverPolicy {
+    /// At the first message of the stream.
+    All,
+    /// At messages published from now on.
+    New,
+    /// At the last message.
+    Last,
+}

@@ -1,0 +1,206 @@
+//! Who speaks to whom, by arithmetic alone.
+//!
+//! A *lane* is a publisher on a topic; sequences are counted per lane, so that a subscriber that reads
+//! some of a publisher's topics still knows exactly which messages it should have seen. With P publishers
+//! and T topics there are max(P, T) lanes: lane l is publisher l mod P on topic l mod T.
+
+use super::model::{Delivery, Subscribe, Workload};
+
+/// Index of a topic, 0 to topics − 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u32);
+
+/// Index of a lane, 0 to lanes − 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub u32);
+
+/// What one receiver reads: a subscriber under fan-out, a group of them under a work queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The logical subscriber, 0 to subscribers − 1.
+    pub subscriber: u32,
+    /// The receiver whose expected deliveries this subscriber takes part in (its own under fan-out).
+    pub receiver: u32,
+    /// The topics, ascending.
+    pub topics: Vec<TopicId>,
+}
+
+/// The actors of a trial and how they are joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// Logical publishers.
+    pub publishers: u32,
+    /// Connections they share; publisher p uses connection p mod this.
+    pub publisher_connections: u32,
+    /// Logical subscribers.
+    pub subscribers: u32,
+    /// Connections they share.
+    pub subscriber_connections: u32,
+    /// Topics.
+    pub topics: u32,
+    /// Who reads which topic.
+    pub subscribe: Subscribe,
+    /// One copy per subscriber or per group.
+    pub delivery: Delivery,
+    /// Largest payload in bytes.
+    pub payload_max: usize,
+    /// Starts every topic name; ASCII without separators that a broker gives a meaning.
+    pub prefix: String,
+}
+
+/// Digits of the index at the end of a topic name.
+const TOPIC_DIGITS: usize = 6;
+
+impl Topology {
+    /// The topology of a workload; `prefix` starts every topic name.
+    #[must_use]
+    pub fn of(workload: &Workload, prefix: &str) -> Self {
+        Self {
+            publishers: workload.publishers,
+            publisher_connections: workload.publisher_connections,
+            subscribers: workload.subscribers,
+            subscriber_connections: workload.subscriber_connections,
+            topics: workload.topics,
+            subscribe: workload.subscribe,
+            delivery: workload.delivery,
+            payload_max: workload.payload.max(),
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// Number of lanes.
+    #[must_use]
+    pub fn lanes(&self) -> u32 {
+        self.publishers.max(self.topics)
+    }
+
+    /// The lane of `publisher` on `topic`, if that publisher writes there.
+    #[must_use]
+    pub fn lane(&self, publisher: u32, topic: TopicId) -> Option<LaneId> {
+        let lane = if self.publishers >= self.topics { publisher } else { topic.0 };
+        let exists =
+            lane < self.lanes() && lane % self.publishers == publisher && lane % self.topics == topic.0;
+        exists.then_some(LaneId(lane))
+    }
+
+    /// The topic of a lane.
+    #[must_use]
+    pub fn topic_of(&self, lane: LaneId) -> TopicId {
+        TopicId(lane.0 % self.topics)
+    }
+
+    /// The publisher of a lane.
+    #[must_use]
+    pub fn publisher_of(&self, lane: LaneId) -> u32 {
+        lane.0 % self.publishers
+    }
+
+    /// The lane that message `round` (0, 1, …) of a publisher goes to: round robin over its lanes.
+    #[must_use]
+    pub fn lane_of_round(&self, publisher: u32, round: u64) -> LaneId {
+        let own = (self.lanes() - publisher).div_ceil(self.publishers);
+        let step = u32::try_from(round % u64::from(own)).unwrap_or(0);
+        LaneId(publisher + step * self.publishers)
+    }
+
+    /// The publishers on a connection, ascending.
+    pub fn publishers_on(&self, connection: u32) -> impl Iterator<Item = u32> + use<> {
+        (connection..self.publishers).step_by(self.publisher_connections.max(1) as usize)
+    }
+
+    /// Receivers whose deliveries are expected one by one: subscribers, or groups of them.
+    #[must_use]
+    pub fn receivers(&self) -> u32 {
+        match (self.delivery, self.subscribe) {
+            (Delivery::FanOut, _) => self.subscribers,
+            (Delivery::WorkQueue, Subscribe::All) => self.subscribers.min(1),
+            (Delivery::WorkQueue, Subscribe::Paired) => self.subscribers.min(self.topics),
+        }
+    }
+
+    /// The receiver that a subscriber takes part in.
+    #[must_use]
+    pub fn receiver_of(&self, subscriber: u32) -> u32 {
+        match self.delivery {
+            Delivery::FanOut => subscriber,
+            Delivery::WorkQueue => subscriber % self.receivers().max(1),
+        }
+    }
+
+    /// The topics a receiver reads, ascending.
+    #[must_use]
+    pub fn topics_of_receiver(&self, receiver: u32) -> Vec<TopicId> {
+        match self.subscribe {
+            Subscribe::All => (0..self.topics).map(TopicId).collect(),
+            // Fewer subscribers than topics: a subscriber reads every topic that is congruent to it.
+            Subscribe::Paired if self.subscribers < self.topics => {
+                (receiver..self.topics).step_by(self.subscribers.max(1) as usize).map(TopicId).collect()
+            }
+            Subscribe::Paired => vec![TopicId(receiver % self.topics)],
+        }
+    }
+
+    /// The lanes a receiver reads, ascending.
+    #[must_use]
+    pub fn lanes_of_receiver(&self, receiver: u32) -> Vec<LaneId> {
+        let topics = self.topics_of_receiver(receiver);
+        let mut lanes: Vec<LaneId> = topics
+            .iter()
+            .flat_map(|topic| (topic.0..self.lanes()).step_by(self.topics as usize).map(LaneId))
+            .collect();
+        lanes.sort_unstable();
+        lanes
+    }
+
+    /// The subscriptions that share a connection. Members of one group stay together only as far as the
+    /// number of connections allows.
+    #[must_use]
+    pub fn subscriptions_on(&self, connection: u32) -> Vec<Subscription> {
+        (connection..self.subscribers)
+            .step_by(self.subscriber_connections.max(1) as usize)
+            .map(|subscriber| {
+                let receiver = self.receiver_of(subscriber);
+                Subscription { subscriber, receiver, topics: self.topics_of_receiver(receiver) }
+            })
+            .collect()
+    }
+
+    /// Deliveries expected of each message on a topic.
+    #[must_use]
+    pub fn copies(&self, topic: TopicId) -> u32 {
+        (0..self.receivers()).filter(|&receiver| self.reads(receiver, topic)).count() as u32
+    }
+
+    /// Whether a receiver reads a topic.
+    #[must_use]
+    pub fn reads(&self, receiver: u32, topic: TopicId) -> bool {
+        match self.subscribe {
+            Subscribe::All => true,
+            Subscribe::Paired if self.subscribers < self.topics => topic.0 % self.subscribers == receiver,
+            Subscribe::Paired => receiver % self.topics == topic.0,
+        }
+    }
+
+    /// Name of a topic: the prefix and six or more digits.
+    #[must_use]
+    pub fn topic_name(&self, topic: TopicId) -> String {
+        format!("{}{:0width$}", self.prefix, topic.0, width = TOPIC_DIGITS)
+    }
+
+    /// The topic of a name on the wire; `None` if it isn't one of ours.
+    #[must_use]
+    pub fn parse_topic(&self, name: &[u8]) -> Option<TopicId> {
+        let digits = name.strip_prefix(self.prefix.as_bytes())?;
+        if digits.len() < TOPIC_DIGITS || digits.len() > 9 {
+            return None;
+        }
+        let mut index = 0u32;
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            index = index * 10 + u32::from(digit - b'0');
+        }
+        (index < self.topics).then_some(TopicId(index))
+    }
+}

@@ -1,0 +1,1 @@
+//! Bytes to protocol values and back, no sockets, no clock; shared by drivers and engines.

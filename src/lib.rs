@@ -6,4 +6,5 @@ pub mod clock;
 pub mod driver;
 pub mod prng;
 pub mod scenario;
+pub mod units;
 pub mod wire;

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod load;
 pub mod prng;
 pub mod scenario;
 pub mod units;

@@ -1,0 +1,15 @@
+//! Decides when each message is meant to go and how many may be in flight.
+//!
+//! Intended send times are arithmetic on the scenario alone ([`Schedule`]); the [`Pacer`] waits for them and
+//! says how late it was itself; the [`Window`] says how many messages may be under way.
+
+mod pacer;
+mod schedule;
+mod spin;
+mod timer;
+mod window;
+
+pub use pacer::{Pacer, PacerHandle};
+pub use schedule::{Due, Limit, Schedule, Turn};
+pub use spin::{SPIN_MAX, SpinMeter};
+pub use window::{Progress, Window};

@@ -1,0 +1,280 @@
+//! Waits for intended send times on one thread, for all its publishing connections.
+//!
+//! One pacer task per thread sleeps until shortly before the next due time, spins the rest by yielding to
+//! the thread's other tasks, takes every message that is due, and wakes the connections concerned. It runs
+//! whatever state the connections are in, so its lag is the generator's own lateness and nothing else; what
+//! a connection adds by back-pressure is its stall.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use super::schedule::Schedule;
+use super::spin::{SPIN_MAX, SpinMeter};
+use super::timer::Timer;
+use crate::clock::{Clock, Nanos};
+
+/// Sleep no longer than this at a time, so that a stop is noticed.
+const LONGEST_SLEEP: Nanos = 10_000_000;
+
+/// Wake records that a blocked connection keeps; later ones are merged into the last, which then says a
+/// slightly early wake time for them.
+const WAKES_MAX: usize = 4096;
+
+/// Messages that became due at one wake of the pacer.
+#[derive(Debug, Clone, Copy)]
+struct Wake {
+    at: Nanos,
+    messages: u64,
+}
+
+/// What the pacer has released for one connection and the connection has not taken yet.
+#[derive(Debug, Default)]
+struct Mailbox {
+    wakes: RefCell<VecDeque<Wake>>,
+    waker: RefCell<Option<Waker>>,
+    over: Cell<bool>,
+}
+
+/// A connection's end of the pacer.
+#[derive(Debug, Clone)]
+pub struct PacerHandle(Rc<Mailbox>);
+
+impl PacerHandle {
+    /// Takes one released message, saying when the pacer woke for it. Without one: `None`.
+    #[inline]
+    #[must_use]
+    pub fn take(&self) -> Option<Nanos> {
+        let mut wakes = self.0.wakes.borrow_mut();
+        let front = wakes.front_mut()?;
+        let at = front.at;
+        front.messages -= 1;
+        if front.messages == 0 {
+            wakes.pop_front();
+        }
+        Some(at)
+    }
+
+    /// Waits until a message is released (true) or the schedule is over and all is taken (false).
+    /// Cancel-safe.
+    pub async fn released(&self) -> bool {
+        std::future::poll_fn(|context| {
+            if !self.0.wakes.borrow().is_empty() {
+                return Poll::Ready(true);
+            }
+            if self.0.over.get() {
+                return Poll::Ready(false);
+            }
+            *self.0.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn post(&self, wake: Wake) {
+        let mut wakes = self.0.wakes.borrow_mut();
+        let full = wakes.len() >= WAKES_MAX;
+        match wakes.back_mut() {
+            Some(last) if full => last.messages += wake.messages,
+            _ => wakes.push_back(wake),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.0.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn close(&self) {
+        self.0.over.set(true);
+        self.wake();
+    }
+}
+
+/// The pacer of one thread.
+#[derive(Debug)]
+pub struct Pacer {
+    clock: Clock,
+    start: Nanos,
+    spin_max: Nanos,
+    meter: Rc<SpinMeter>,
+    heap: BinaryHeap<Reverse<(Nanos, usize)>>,
+    schedules: Vec<(Schedule, PacerHandle)>,
+}
+
+impl Pacer {
+    /// A pacer for a trial that starts at `start` on `clock`; `spin` allows the short spin.
+    #[must_use]
+    pub fn new(clock: Clock, start: Nanos, spin: bool, meter: Rc<SpinMeter>) -> Self {
+        let spin_max = if spin { SPIN_MAX.as_nanos() as Nanos } else { 0 };
+        Self { clock, start, spin_max, meter, heap: BinaryHeap::new(), schedules: Vec::new() }
+    }
+
+    /// Adds a connection, which keeps a clone of the schedule to know what it is told to send.
+    pub fn add(&mut self, schedule: Schedule) -> PacerHandle {
+        let handle = PacerHandle(Rc::default());
+        match schedule.peek() {
+            Some(due) => self.heap.push(Reverse((due, self.schedules.len()))),
+            None => handle.close(),
+        }
+        self.schedules.push((schedule, handle.clone()));
+        handle
+    }
+
+    /// Releases every message of every schedule at its time; returns how many. `lag(intended, lag)` is
+    /// called for each with how late the pacer itself was; `stopped` is asked at least every 10 ms.
+    ///
+    /// # Errors
+    /// When the system gives no timer.
+    pub async fn run(
+        mut self,
+        mut lag: impl FnMut(Nanos, Nanos),
+        stopped: impl Fn() -> bool,
+    ) -> io::Result<u64> {
+        let timer = Timer::new()?;
+        let mut released = 0;
+        while let Some(&Reverse((due, _))) = self.heap.peek() {
+            let now = self.wait_for(due, &timer, &stopped).await?;
+            if stopped() {
+                break;
+            }
+            released += self.release(now, &mut lag);
+            tokio::task::yield_now().await;
+        }
+        for (_, handle) in &self.schedules {
+            handle.close();
+        }
+        Ok(released)
+    }
+
+    /// Sleeps, then spins, until `due`; gives the time then, since the start of the trial.
+    async fn wait_for(&self, due: Nanos, timer: &Timer, stopped: &impl Fn() -> bool) -> io::Result<Nanos> {
+        let due_at = self.start + due;
+        loop {
+            let now = self.clock.now();
+            if now >= due_at || stopped() {
+                return Ok(now.saturating_sub(self.start));
+            }
+            let left = due_at - now;
+            if left > self.spin_max {
+                timer.sleep((left - self.spin_max).min(LONGEST_SLEEP)).await?;
+            } else {
+                self.spin_once(now).await;
+            }
+        }
+    }
+
+    /// Lets the other tasks run once; if none had anything to do, the time counts as spin.
+    async fn spin_once(&self, before: Nanos) {
+        let work = self.meter.work();
+        tokio::task::yield_now().await;
+        if self.meter.work() == work {
+            self.meter.spun(self.clock.now() - before);
+        }
+    }
+
+    /// Releases all that is due at `now`.
+    fn release(&mut self, now: Nanos, lag: &mut impl FnMut(Nanos, Nanos)) -> u64 {
+        let mut released = 0;
+        while let Some(&Reverse((due, index))) = self.heap.peek() {
+            if due > now {
+                break;
+            }
+            self.heap.pop();
+            let (schedule, handle) = &mut self.schedules[index];
+            let mut messages = 0;
+            while let Some(intended) = schedule.peek().filter(|&intended| intended <= now) {
+                lag(intended, now - intended);
+                messages += 1;
+                schedule.take();
+            }
+            handle.post(Wake { at: now, messages });
+            match schedule.peek() {
+                Some(due) => self.heap.push(Reverse((due, index))),
+                None => handle.close(),
+            }
+            handle.wake();
+            released += messages;
+        }
+        released
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Limit;
+    use crate::scenario::{Arrival, Delivery, Subscribe, Topology};
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    fn schedule(rate: f64, until: Nanos) -> Schedule {
+        let topology = Topology {
+            publishers: 1,
+            publisher_connections: 1,
+            subscribers: 0,
+            subscriber_connections: 0,
+            topics: 1,
+            subscribe: Subscribe::All,
+            delivery: Delivery::FanOut,
+            payload_max: 0,
+            prefix: "t".into(),
+        };
+        let limit = Limit { measure_from: 0, until, measured: u64::MAX };
+        Schedule::new(&topology, 0, (Arrival::Constant, rate), limit, 0)
+    }
+
+    #[test]
+    fn every_message_is_released_once_and_never_before_its_time() {
+        run(async {
+            let clock = Clock::real();
+            let mut pacer = Pacer::new(clock.clone(), clock.now(), true, Rc::default());
+            let mut mine = schedule(10_000.0, 20_000_000);
+            let handle = pacer.add(mine.clone());
+            let taker = async {
+                let mut taken = 0;
+                while handle.released().await {
+                    assert!(handle.take().unwrap() >= mine.take().unwrap().intended);
+                    taken += 1;
+                }
+                taken
+            };
+            let (released, taken) = tokio::join!(pacer.run(|_, _| {}, || false), taker);
+            assert_eq!((released.unwrap(), taken), (200, 200));
+        });
+    }
+
+    #[test]
+    fn a_connection_that_takes_nothing_changes_no_count_and_grows_no_queue() {
+        run(async {
+            let clock = Clock::real();
+            let mut pacer = Pacer::new(clock.clone(), clock.now(), false, Rc::default());
+            let handle = pacer.add(schedule(1_000_000.0, 50_000_000));
+            pacer.run(|_, _| {}, || false).await.unwrap();
+            assert!(handle.0.wakes.borrow().len() <= WAKES_MAX);
+            assert_eq!(std::iter::from_fn(|| handle.take()).count(), 50_000);
+        });
+    }
+
+    #[test]
+    fn a_stop_ends_it_long_before_the_schedule_does() {
+        run(async {
+            let clock = Clock::real();
+            let mut pacer = Pacer::new(clock.clone(), clock.now(), false, Rc::default());
+            let handle = pacer.add(schedule(0.001, 3_600_000_000_000));
+            let stop = Cell::new(false);
+            let stopper = async {
+                handle.released().await;
+                stop.set(true);
+            };
+            let (released, ()) = tokio::join!(pacer.run(|_, _| {}, || stop.get()), stopper);
+            assert_eq!(released.unwrap(), 1);
+        });
+    }
+}

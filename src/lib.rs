@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod driver;
 pub mod load;
+pub mod measure;
 pub mod prng;
 pub mod scenario;
 pub mod units;

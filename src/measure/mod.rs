@@ -1,0 +1,14 @@
+//! Records what happened in fixed memory, and sums it up.
+//!
+//! Imports no other room: the caller tells it who publishes on which lane and which receiver expects it.
+
+mod books;
+mod quantile;
+mod record;
+
+pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
+pub use quantile::{Quantile, Quantiles};
+pub use record::{
+    CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,
+    TrialRecord, Verdict,
+};

@@ -1,1 +1,3 @@
 //! Bytes to protocol values and back, no sockets, no clock; shared by drivers and engines.
+
+pub mod resp;

@@ -8,5 +8,6 @@ pub mod load;
 pub mod measure;
 pub mod prng;
 pub mod scenario;
+pub mod target;
 pub mod units;
 pub mod wire;

@@ -7,7 +7,7 @@ pub mod driver;
 pub mod load;
 pub mod measure;
 pub mod prng;
+pub mod report;
 pub mod scenario;
-pub mod target;
 pub mod units;
 pub mod wire;

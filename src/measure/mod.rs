@@ -5,6 +5,7 @@
 mod books;
 mod quantile;
 mod record;
+mod stamp;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
 pub use quantile::{Quantile, Quantiles};
@@ -12,3 +13,4 @@ pub use record::{
     CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,
     TrialRecord, Verdict,
 };
+pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail, body_sum};

@@ -1,9 +1,29 @@
 //! Says what to run, as validated plain data; no tokio, no driver.
 
+mod check;
+mod document;
+mod expect;
+mod load;
+mod metric;
 mod model;
 mod options;
+mod overrides;
+mod print;
+mod problem;
+mod read;
+mod read_target;
+mod reader;
+mod schema;
+pub mod shipped;
+mod spec;
 mod topology;
+mod words;
 
+pub use expect::{Compare, Expect, ExpectError, MetricOf, Right};
+pub use metric::{Metric, MetricKind};
 pub use model::*;
 pub use options::*;
+pub use overrides::Override;
+pub use problem::{Problem, ScenarioError};
+pub use schema::schema;
 pub use topology::{LaneId, Subscription, TopicId, Topology};

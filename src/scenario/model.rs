@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::expect::Expect;
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
 
 /// What to run: one workload, its phases and trials, and the targets it is put to.
@@ -247,19 +248,4 @@ pub enum Broker {
     Bundled,
     /// No process at all (loopback).
     None,
-}
-
-/// One statement about the result that holds, fails, or cannot be judged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expect {
-    /// A column of summary.csv.
-    pub metric: String,
-    /// The target it speaks of; all of them if empty.
-    pub target: Option<String>,
-    /// Comparison and value, such as `== 0` or `<= 5000`.
-    pub is: String,
-    /// The sentence it puts to the test, if it is somebody's.
-    pub claim: Option<String>,
-    /// Where that sentence stands.
-    pub source: Option<String>,
 }

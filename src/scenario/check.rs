@@ -1,0 +1,273 @@
+//! Rules that span several keys. A rule is left out while one of its keys is known to be wrong.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::units;
+
+use super::document::{At, Node, Value};
+use super::model::{Broker, Delivery, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Workload};
+use super::options::{AckPolicy, Storage, Sync};
+use super::problem::Problems;
+use super::spec::{ACTORS_MAX, PAYLOAD_MAX};
+
+/// nats-server's max_payload, if its configuration says nothing.
+const NATS_PAYLOAD_MAX: usize = 1 << 20;
+/// The stamp counts 2^48 nanoseconds, 78 hours.
+const TRIAL_MAX: Duration = Duration::from_secs(72 * 3600);
+
+/// The tree and where to complain.
+struct Rules<'a> {
+    root: &'a Node,
+    problems: &'a Problems<'a>,
+}
+
+/// Applies every rule.
+pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
+    let rules = Rules { root, problems };
+    connections(&rules, &scenario.workload);
+    actors(&rules, &scenario.workload);
+    lengths(&rules, scenario);
+    names(&rules, scenario);
+    for (index, target) in scenario.targets.iter().enumerate() {
+        let path = format!("target[{index}]");
+        broker(&rules, &path, target);
+        options(&rules, &path, target);
+        capable(&rules, &path, target, &scenario.workload);
+        payload(&rules, &path, target, &scenario.workload);
+    }
+    expects(&rules, scenario);
+}
+
+impl Rules<'_> {
+    /// If `broken` and none of `keys` is known to be wrong already, complains at the first of them.
+    fn refuse(&self, broken: bool, keys: &[&str], message: impl FnOnce() -> String) {
+        if broken && !keys.iter().any(|key| self.problems.touch(key)) {
+            self.problems.add(self.place(keys[0]), keys[0], message());
+        }
+    }
+
+    /// Where a key stands, or else the innermost table around it that does.
+    fn place(&self, path: &str) -> At {
+        let mut here = self.root;
+        for step in path.split('.') {
+            let (name, index) = match step.split_once('[') {
+                Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
+                None => (step, None),
+            };
+            let Some(node) = here.get(name) else { break };
+            here = match (&node.value, index) {
+                (Value::List(items), Some(index)) => items.get(index).unwrap_or(node),
+                _ => node,
+            };
+        }
+        here.at
+    }
+}
+
+fn connections(rules: &Rules<'_>, workload: &Workload) {
+    for (side, actors, connections, fewest) in [
+        ("publisher", workload.publishers, workload.publisher_connections, 1),
+        ("subscriber", workload.subscribers, workload.subscriber_connections, workload.subscribers.min(1)),
+    ] {
+        let (keys, all) = (format!("workload.{side}_connections"), format!("workload.{side}s"));
+        rules.refuse(connections > actors || connections < fewest, &[&keys, &all], || {
+            format!("{connections} connections for {actors} {side}s; allowed is {fewest} to {actors}")
+        });
+    }
+}
+
+fn actors(rules: &Rules<'_>, workload: &Workload) {
+    let keys = ["workload.topics", "workload.subscribers", "workload.subscribe"];
+    let paired = workload.subscribe == Subscribe::Paired;
+    rules.refuse(paired && workload.subscribers == 0, &["workload.subscribe", keys[1]], || {
+        "`paired` needs subscribers; allowed without any: `all`".to_owned()
+    });
+    let queue = workload.delivery == Delivery::WorkQueue;
+    rules.refuse(queue && workload.subscribers == 0, &["workload.delivery", keys[1]], || {
+        "`work_queue` needs subscribers; allowed without any: `fan_out`".to_owned()
+    });
+    let lanes = u64::from(workload.publishers.max(workload.topics));
+    rules.refuse(lanes > ACTORS_MAX, &[keys[0], "workload.publishers"], || {
+        format!("{lanes} lanes (the larger of publishers and topics); allowed is up to {ACTORS_MAX}")
+    });
+}
+
+fn lengths(rules: &Rules<'_>, scenario: &Scenario) {
+    let phases = &scenario.phases;
+    let measure = match (phases.measure, scenario.workload.rate) {
+        (Extent::Time(span), _) => span,
+        (Extent::Messages(messages), Rate::PerSecond(rate)) => {
+            Duration::try_from_secs_f64(messages as f64 / rate).unwrap_or(Duration::MAX)
+        }
+        (Extent::Messages(_), Rate::Max) => Duration::from_nanos(1),
+    };
+    rules.refuse(measure.is_zero(), &["phases.measure"], || {
+        "nothing would be measured; allowed is more than 0s".to_owned()
+    });
+    let whole = phases.warm_up.saturating_add(measure).saturating_add(phases.drain);
+    rules.refuse(whole > TRIAL_MAX, &["phases", "workload.rate"], || {
+        format!("a trial would take {:.0} h; allowed is up to 72 h", whole.as_secs_f64() / 3600.0)
+    });
+}
+
+fn names(rules: &Rules<'_>, scenario: &Scenario) {
+    let mut seen = HashSet::new();
+    for (index, target) in scenario.targets.iter().enumerate() {
+        let key = format!("target[{index}].name");
+        rules.refuse(!seen.insert(&target.name), &[&key], || {
+            format!("`{}` names another target already; names have to differ", target.name)
+        });
+    }
+}
+
+fn broker(rules: &Rules<'_>, path: &str, target: &Target) {
+    let (key, driver) = (format!("{path}.broker"), format!("{path}.driver"));
+    let name = target.driver.name();
+    let keys = [key.as_str(), driver.as_str()];
+    if matches!(target.driver, DriverConfig::Loopback(_)) {
+        rules.refuse(target.broker != Broker::None, &keys, || {
+            "loopback has no broker; allowed is `none`, or nothing".to_owned()
+        });
+        return;
+    }
+    rules.refuse(target.broker == Broker::None, &keys, || {
+        format!("{name} needs a broker; allowed: `managed`, `bundled`, {{ url = … }}, {{ command = … }}")
+    });
+    if let Broker::External { url } | Broker::Command { url, .. } = &target.broker {
+        let scheme =
+            if matches!(target.driver, DriverConfig::RedisPubsub(_)) { "redis://" } else { "nats://" };
+        let url_key = format!("{key}.url");
+        rules.refuse(!url.starts_with(scheme) || url.len() == scheme.len(), &[&url_key, &driver], || {
+            format!("`{}` is no address for {name}; allowed is {scheme}HOST:PORT", without_secret(url))
+        });
+    }
+    if let Broker::Command { argv, url, .. } = &target.broker {
+        let takes_port = |text: &String| text.contains("{port}");
+        let command_key = format!("{key}.command");
+        rules.refuse(takes_port(url) && !argv.iter().any(takes_port), &[&command_key], || {
+            "the url says {port}, but no argument passes {port} to the server".to_owned()
+        });
+    }
+}
+
+/// An address without the user and password in it.
+fn without_secret(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+fn options(rules: &Rules<'_>, path: &str, target: &Target) {
+    let DriverConfig::Jetstream(options) = &target.driver else { return };
+    let sync = format!("{path}.options.sync");
+    let default = Sync::Interval(Duration::from_secs(120));
+    let ours = matches!(target.broker, Broker::Managed { .. } | Broker::Bundled);
+    let broker = format!("{path}.broker");
+    rules.refuse(!ours && options.sync != default, &[&sync, &broker], || {
+        "busmark can't set this on a server that it doesn't configure; set sync_interval there".to_owned()
+    });
+    let memory = options.storage == Storage::Memory;
+    rules.refuse(memory && options.sync != default, &[&sync, &format!("{path}.options.storage")], || {
+        "a stream in memory is never synced; allowed with `storage = \"file\"` only".to_owned()
+    });
+    rules.refuse(options.sync == Sync::Interval(Duration::ZERO), &[&sync], || {
+        "an interval of zero; write `always` to sync on each write".to_owned()
+    });
+    let wait = format!("{path}.options.ack_wait");
+    rules.refuse(options.ack != AckPolicy::None && options.ack_wait.is_zero(), &[&wait], || {
+        "every delivery would be late; allowed is more than 0s".to_owned()
+    });
+}
+
+/// What a driver cannot do at all.
+fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) {
+    let driver = format!("{path}.driver");
+    let name = target.driver.name();
+    let queue = workload.delivery == Delivery::WorkQueue;
+    if let DriverConfig::RedisPubsub(_) = target.driver {
+        rules.refuse(queue, &[&driver, "workload.delivery"], || {
+            format!("{name} delivers to every subscriber and can't be a work queue; allowed: `fan_out`, or nats-core, jetstream, loopback")
+        });
+        let keys = [
+            "workload.subscriber_connections",
+            "workload.subscribers",
+            "workload.topics",
+            "workload.subscribe",
+        ];
+        rules.refuse(!queue && shares_a_topic(workload), &keys, || {
+            let (given, wanted) = (workload.subscriber_connections, workload.subscribers);
+            format!("{name} can't serve two subscribers of one topic on one connection, and {given} connections would have to; allowed is {wanted}, one each")
+        });
+    }
+    if let DriverConfig::Jetstream(options) = &target.driver {
+        rules.refuse(queue && options.ack == AckPolicy::All, &[&format!("{path}.options.ack"), "workload.delivery"], || {
+            "`all` would acknowledge what other subscribers of a work queue still hold; allowed: `explicit`, `none`".to_owned()
+        });
+    }
+}
+
+/// Whether two subscribers of one topic share a connection. Subscriber s is on connection s mod connections.
+fn shares_a_topic(workload: &Workload) -> bool {
+    let (subscribers, connections) =
+        (u64::from(workload.subscribers), u64::from(workload.subscriber_connections));
+    let step = match workload.subscribe {
+        Subscribe::All => 1,
+        // Fewer subscribers than topics: each topic has one.
+        Subscribe::Paired => u64::from(workload.topics),
+    };
+    connections > 0 && lcm(step, connections) < subscribers
+}
+
+fn lcm(a: u64, b: u64) -> u64 {
+    let (mut x, mut y) = (a, b);
+    while y > 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x.max(1) * b
+}
+
+fn payload(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) {
+    let (config, limit) = match (&target.driver, &target.broker) {
+        (DriverConfig::Loopback(_), _) => return,
+        (DriverConfig::RedisPubsub(_), _) => return redis_payload(rules, path, workload),
+        (_, Broker::Managed { config }) => {
+            (config.iter().any(|(key, _)| key == "max_payload"), NATS_PAYLOAD_MAX)
+        }
+        // The server itself says what it takes; the driver asks it.
+        (_, Broker::External { .. } | Broker::Command { .. }) => return,
+        (_, Broker::Bundled | Broker::None) => (false, NATS_PAYLOAD_MAX),
+    };
+    let given = workload.payload.max();
+    rules.refuse(!config && given > limit, &["workload.payload", path], || {
+        format!(
+            "{} is more than target `{}` takes; allowed is up to {}, or more with config = {{ max_payload = … }}",
+            units::size(given as u64),
+            target.name,
+            units::size(limit as u64)
+        )
+    });
+}
+
+fn redis_payload(rules: &Rules<'_>, path: &str, workload: &Workload) {
+    let given = workload.payload.max() as u64;
+    rules.refuse(given > PAYLOAD_MAX, &["workload.payload", path], || {
+        format!(
+            "{} is more than Redis takes; allowed is up to {}",
+            units::size(given),
+            units::size(PAYLOAD_MAX)
+        )
+    });
+}
+
+fn expects(rules: &Rules<'_>, scenario: &Scenario) {
+    let targets: Vec<&str> = scenario.targets.iter().map(|target| target.name.as_str()).collect();
+    let max = scenario.workload.rate == Rate::Max;
+    for (index, expect) in scenario.expects.iter().enumerate() {
+        let key = format!("expect[{index}]");
+        for misfit in expect.misfits(targets.iter().copied(), max) {
+            rules.problems.add(rules.place(&key), &key, misfit);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The front door: text in, validated scenario or all its mistakes out.
+
+use std::path::Path;
+
+use super::check::check;
+use super::document;
+use super::model::{Fill, Scenario};
+use super::overrides::Override;
+use super::problem::{Problems, ScenarioError};
+use super::read;
+use super::reader::Context;
+
+impl Scenario {
+    /// Reads and validates a file. A `fill` file is looked for beside it.
+    ///
+    /// # Errors
+    /// All mistakes together, or why the file can't be read.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self, ScenarioError> {
+        let origin = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ScenarioError::whole(&origin, format!("can't be read: {error}")))?;
+        let mut scenario = Self::parse(&text, &origin, overrides)?;
+        if let Fill::File(file) = &mut scenario.workload.fill {
+            *file = path.parent().unwrap_or(Path::new("")).join(&file);
+            if std::fs::metadata(&file).map_or(0, |meta| meta.len()) == 0 {
+                let message = format!("workload.fill.file: `{}` isn't there, or is empty", file.display());
+                return Err(ScenarioError::whole(&origin, message));
+            }
+        }
+        Ok(scenario)
+    }
+
+    /// Validates a text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn parse(text: &str, origin: &str, overrides: &[Override]) -> Result<Self, ScenarioError> {
+        let problems = Problems::new(origin, text, overrides.iter().map(Override::typed).collect());
+        let mut root = match document::parse(text) {
+            Ok(root) => root,
+            Err((at, message)) => return Err(problems.only(at, message)),
+        };
+        for (index, set) in overrides.iter().enumerate() {
+            set.apply(&mut root, index, &problems);
+        }
+        let scenario = read::scenario(Context { problems: &problems, overrides }, &root);
+        check(&scenario, &root, &problems);
+        problems.finish(scenario)
+    }
+}

@@ -1,0 +1,201 @@
+//! A scenario as TOML again, with every default filled in.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::units;
+
+use super::expect::Expect;
+use super::model::{
+    Broker, Delay, DriverConfig, Extent, Fill, PayloadSize, Phases, Rate, Scenario, Target, Workload,
+};
+use super::options::{JetstreamOptions, LoopbackOptions, Sync};
+use super::words::Word;
+
+impl Scenario {
+    /// The whole scenario with nothing left to defaults. [`Scenario::parse`] gives it back unchanged.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut out = Page::default();
+        out.set("name", self.name.as_str());
+        out.set("description", self.description.as_str());
+        out.head("[workload]");
+        workload(&mut out, &self.workload);
+        out.head("[phases]");
+        phases(&mut out, &self.phases);
+        out.head("[trials]");
+        out.set("count", i64::from(self.trials.count));
+        out.set("seed", i64::try_from(self.trials.seed).unwrap_or(i64::MAX));
+        for one in &self.targets {
+            out.head("[[target]]");
+            target(&mut out, one);
+        }
+        for one in &self.expects {
+            out.head("[[expect]]");
+            expect(&mut out, one);
+        }
+        out.0
+    }
+}
+
+impl Rate {
+    /// As a scenario writes it.
+    #[must_use]
+    pub fn text(self) -> String {
+        match self {
+            Self::Max => "max".to_owned(),
+            Self::PerSecond(per_second) => units::rate(per_second),
+        }
+    }
+}
+
+/// Lines of TOML.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, title: &str) {
+        let _ = writeln!(self.0, "\n{title}");
+    }
+
+    fn set(&mut self, key: &str, value: impl Into<toml_edit::Value>) {
+        let _ = writeln!(self.0, "{key} = {}", value.into());
+    }
+
+    fn span(&mut self, key: &str, span: Duration) {
+        self.set(key, units::duration(span));
+    }
+}
+
+/// `{ a = 1, "b.c" = "x" }`.
+fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, toml_edit::Value)>) -> toml_edit::Value {
+    toml_edit::Value::InlineTable(pairs.into_iter().collect())
+}
+
+fn workload(out: &mut Page, workload: &Workload) {
+    let PayloadSize::Fixed(bytes) = workload.payload;
+    out.set("payload", units::size(bytes as u64));
+    out.set("fill", fill(&workload.fill));
+    out.set("publishers", i64::from(workload.publishers));
+    out.set("publisher_connections", i64::from(workload.publisher_connections));
+    out.set("subscribers", i64::from(workload.subscribers));
+    out.set("subscriber_connections", i64::from(workload.subscriber_connections));
+    out.set("topics", i64::from(workload.topics));
+    out.set("subscribe", workload.subscribe.word());
+    out.set("delivery", workload.delivery.word());
+    out.set("rate", workload.rate.text());
+    out.set("arrival", workload.arrival.word());
+    out.set("in_flight", i64::from(workload.in_flight));
+    out.set("processing_delay", delay(workload.processing_delay));
+    out.set("processing_concurrency", i64::from(workload.processing_concurrency));
+}
+
+fn fill(fill: &Fill) -> toml_edit::Value {
+    match fill {
+        Fill::Zero => "zero".into(),
+        Fill::Random => "random".into(),
+        Fill::Text { compressibility } => inline([("text", (*compressibility).into())]),
+        Fill::File(path) => inline([("file", path.display().to_string().into())]),
+    }
+}
+
+fn delay(delay: Delay) -> toml_edit::Value {
+    match delay {
+        Delay::Fixed(span) => units::duration(span).into(),
+        Delay::Exponential(mean) => inline([("exponential", units::duration(mean).into())]),
+        Delay::Lognormal { median, sigma } => {
+            inline([("lognormal", units::duration(median).into()), ("sigma", sigma.into())])
+        }
+    }
+}
+
+fn phases(out: &mut Page, phases: &Phases) {
+    out.span("warm_up", phases.warm_up);
+    match phases.measure {
+        Extent::Time(span) => out.span("measure", span),
+        Extent::Messages(messages) => {
+            out.set("measure", inline([("messages", i64::try_from(messages).unwrap_or(i64::MAX).into())]));
+        }
+    }
+    out.span("drain", phases.drain);
+}
+
+fn target(out: &mut Page, target: &Target) {
+    out.set("name", target.name.as_str());
+    out.set("driver", target.driver.name());
+    out.set("broker", broker(&target.broker));
+    out.set("optional", target.optional);
+    out.set("options", options(&target.driver));
+}
+
+fn broker(broker: &Broker) -> toml_edit::Value {
+    match broker {
+        Broker::Managed { config } if config.is_empty() => "managed".into(),
+        Broker::Managed { config } => {
+            let lines = inline(config.iter().map(|(key, value)| (key.as_str(), value.as_str().into())));
+            inline([("config", lines)])
+        }
+        Broker::External { url } => inline([("url", url.as_str().into())]),
+        Broker::Command { argv, url, ready_within } => inline([
+            ("command", argv.iter().map(String::as_str).collect()),
+            ("url", url.as_str().into()),
+            ("ready_within", units::duration(*ready_within).into()),
+        ]),
+        Broker::Bundled => "bundled".into(),
+        Broker::None => "none".into(),
+    }
+}
+
+fn options(driver: &DriverConfig) -> toml_edit::Value {
+    match driver {
+        DriverConfig::Loopback(options) => loopback(options),
+        DriverConfig::RedisPubsub(options) => inline([("client", options.client.word().into())]),
+        DriverConfig::NatsCore(_) => inline([]),
+        DriverConfig::Jetstream(options) => jetstream(options),
+    }
+}
+
+fn loopback(options: &LoopbackOptions) -> toml_edit::Value {
+    inline([
+        ("drop", options.drop.into()),
+        ("duplicate", options.duplicate.into()),
+        ("reorder", options.reorder.into()),
+        ("corrupt", options.corrupt.into()),
+        ("delay", units::duration(options.delay).into()),
+        ("stall_at", units::duration(options.stall_at).into()),
+        ("stall_for", units::duration(options.stall_for).into()),
+    ])
+}
+
+fn jetstream(options: &JetstreamOptions) -> toml_edit::Value {
+    let sync = match options.sync {
+        Sync::Always => "always".to_owned(),
+        Sync::Interval(span) => units::duration(span),
+    };
+    inline([
+        ("storage", options.storage.word().into()),
+        ("replicas", i64::from(options.replicas).into()),
+        ("sync", sync.into()),
+        ("consumer", options.consumer.word().into()),
+        ("ack", options.ack.word().into()),
+        ("ack_wait", units::duration(options.ack_wait).into()),
+        ("max_ack_pending", i64::from(options.max_ack_pending).into()),
+        ("deliver", options.deliver.word().into()),
+        ("pull_batch", i64::from(options.pull_batch).into()),
+    ])
+}
+
+fn expect(out: &mut Page, expect: &Expect) {
+    out.set("that", expect.text.as_str());
+    let optional = [
+        ("target", &expect.left.target),
+        ("point", &expect.point),
+        ("claim", &expect.claim),
+        ("source", &expect.source),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            out.set(key, value.as_str());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! From the tree to a scenario, with every default filled in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::{Node, Value};
+use super::expect::Expect;
+use super::model::{Delay, Extent, Fill, PayloadSize, Phases, Scenario, Trials, Workload};
+use super::read_target::target;
+use super::reader::{Context, Reader};
+use super::spec;
+
+/// Connections that publishers share, if nothing is said: enough to use several cores, few enough that each
+/// write carries several messages.
+const PUBLISHER_CONNECTIONS: u32 = 8;
+/// Connections that subscribers share, if nothing is said: one each as far as that is sensible, since Redis
+/// Pub/Sub can't serve two subscribers of a topic on one.
+const SUBSCRIBER_CONNECTIONS: u32 = 128;
+
+/// The whole file.
+pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
+    let top = Reader::new(context, root, "", spec::SCENARIO);
+    let empty = Node::table(root.at);
+    let section = |name, keys| top.table(name, top.given(name).unwrap_or(&empty), keys);
+    let trials = section("trials", spec::TRIALS);
+    Scenario {
+        name: name(&top),
+        description: top.text("description").unwrap_or_default(),
+        workload: workload(&section("workload", spec::WORKLOAD)),
+        phases: phases(&section("phases", spec::PHASES)),
+        trials: Trials { count: trials.count("count", 1), seed: trials.whole("seed", 0) },
+        targets: top
+            .items("target")
+            .into_iter()
+            .map(|(path, node)| target(&top.item(&path, node, spec::TARGET)))
+            .collect(),
+        expects: top
+            .items("expect")
+            .into_iter()
+            .filter_map(|(path, node)| expect(&top.item(&path, node, spec::EXPECT)))
+            .collect(),
+    }
+}
+
+fn name(top: &Reader<'_>) -> String {
+    let name = top.text("name").unwrap_or_default();
+    if name.contains(|c: char| c.is_ascii_uppercase()) {
+        top.problem("name", format!("`{name}` has capitals; it names a folder: `{}`", name.to_lowercase()));
+    }
+    name
+}
+
+fn workload(table: &Reader<'_>) -> Workload {
+    let publishers = table.count("publishers", 1);
+    let subscribers = table.count("subscribers", 1);
+    Workload {
+        payload: PayloadSize::Fixed(table.size("payload")),
+        fill: fill(table),
+        publishers,
+        publisher_connections: table.count("publisher_connections", publishers.min(PUBLISHER_CONNECTIONS)),
+        subscribers,
+        subscriber_connections: table
+            .count("subscriber_connections", subscribers.min(SUBSCRIBER_CONNECTIONS)),
+        topics: table.count("topics", 1),
+        subscribe: table.word("subscribe"),
+        delivery: table.word("delivery"),
+        rate: table.rate("rate"),
+        arrival: table.word("arrival"),
+        in_flight: table.count("in_flight", 1),
+        processing_delay: delay(table),
+        processing_concurrency: table.count("processing_concurrency", 1),
+    }
+}
+
+fn fill(table: &Reader<'_>) -> Fill {
+    let Some(node) = table.given("fill").filter(|node| matches!(node.value, Value::Table(_))) else {
+        let word = table.node("fill").and_then(|node| table.text_of("fill", &node));
+        return match word.as_deref() {
+            Some("random") | None => Fill::Random,
+            Some("zero") => Fill::Zero,
+            Some(other) => {
+                table.unknown_word(
+                    "fill",
+                    other,
+                    &["zero", "random", "{ text = SHARE }", "{ file = \"PATH\" }"],
+                );
+                Fill::Zero
+            }
+        };
+    };
+    let inner = table.table("fill", node, spec::FILL);
+    match (inner.has("text"), inner.has("file")) {
+        (true, false) => Fill::Text { compressibility: inner.number("text").unwrap_or(0.0) },
+        (false, true) => Fill::File(PathBuf::from(inner.text("file").unwrap_or_default())),
+        _ => {
+            table.problem("fill", "allowed is exactly one of `text` and `file`");
+            Fill::Zero
+        }
+    }
+}
+
+fn delay(table: &Reader<'_>) -> Delay {
+    let name = "processing_delay";
+    let Some(node) = table.given(name).filter(|node| matches!(node.value, Value::Table(_))) else {
+        return Delay::Fixed(table.span(name).unwrap_or(Duration::ZERO));
+    };
+    let inner = table.table(name, node, spec::DELAY);
+    match (inner.has("exponential"), inner.has("lognormal"), inner.has("sigma")) {
+        (true, false, false) => Delay::Exponential(inner.span("exponential").unwrap_or_default()),
+        (false, true, true) => Delay::Lognormal {
+            median: inner.span("lognormal").unwrap_or_default(),
+            sigma: inner.number("sigma").unwrap_or(0.0),
+        },
+        _ => {
+            table.problem(name, "allowed is `exponential` alone, or `lognormal` with `sigma`");
+            Delay::Fixed(Duration::ZERO)
+        }
+    }
+}
+
+fn phases(table: &Reader<'_>) -> Phases {
+    let span = |name| table.span(name).unwrap_or_default();
+    let measure = match table.given("measure").filter(|node| matches!(node.value, Value::Table(_))) {
+        Some(node) => Extent::Messages(table.table("measure", node, spec::MESSAGES).whole("messages", 1)),
+        None => Extent::Time(span("measure")),
+    };
+    Phases { warm_up: span("warm_up"), measure, drain: span("drain") }
+}
+
+/// An expectation, by `that`, or by `metric` and `is`.
+fn expect(table: &Reader<'_>) -> Option<Expect> {
+    let (key, text) = match (table.has("that"), table.has("metric") && table.has("is")) {
+        (true, false) if !table.has("metric") && !table.has("is") => ("that", table.text("that")?),
+        (false, true) => ("is", format!("{} {}", table.text("metric")?, table.text("is")?)),
+        _ => {
+            table.problem("that", "allowed is `that` alone, or `metric` with `is`");
+            return None;
+        }
+    };
+    let mut expect = Expect::parse(&text).map_err(|error| table.problem(key, error.to_string())).ok()?;
+    for (name, slot) in [("target", &mut expect.left.target), ("point", &mut expect.point)] {
+        let Some(given) = table.text(name) else { continue };
+        if slot.as_ref().is_some_and(|there| *there != given) {
+            table.problem(name, format!("`{given}` contradicts the {name} in `{text}`"));
+        }
+        *slot = Some(given);
+    }
+    expect.claim = table.text("claim");
+    expect.source = table.text("source");
+    Some(expect)
+}

@@ -1,0 +1,158 @@
+//! From the tree to a target: driver, options and broker.
+
+use std::time::Duration;
+
+use super::document::{Node, Value};
+use super::model::{Broker, DriverConfig, Target};
+use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions, Sync};
+use super::reader::Reader;
+use super::spec;
+
+/// One `[[target]]`.
+pub(super) fn target(table: &Reader<'_>) -> Target {
+    let driver = driver(table);
+    Target {
+        name: table.text("name").unwrap_or_default(),
+        broker: broker(table, &driver),
+        optional: table.flag("optional"),
+        driver,
+    }
+}
+
+fn driver(table: &Reader<'_>) -> DriverConfig {
+    let name = table.text("driver").unwrap_or_default();
+    let empty = Node::table(table.place("driver"));
+    let node = table.given("options").unwrap_or(&empty);
+    let Some((_, keys)) = spec::DRIVERS.iter().find(|(known, _)| *known == name) else {
+        if table.has("driver") && !name.is_empty() {
+            let known: Vec<&str> = spec::DRIVERS.iter().map(|(known, _)| *known).collect();
+            table.unknown_word("driver", &name, &known);
+        }
+        return DriverConfig::NatsCore(NatsCoreOptions {});
+    };
+    let options = Reader::new(table.context(), node, &table.path_of("options"), keys);
+    match name.as_str() {
+        "loopback" => DriverConfig::Loopback(loopback(&options)),
+        "redis-pubsub" => DriverConfig::RedisPubsub(RedisPubsubOptions { client: options.word("client") }),
+        "jetstream" => DriverConfig::Jetstream(jetstream(&options)),
+        _ => DriverConfig::NatsCore(NatsCoreOptions {}),
+    }
+}
+
+fn loopback(options: &Reader<'_>) -> LoopbackOptions {
+    let share = |name| options.number(name).unwrap_or(0.0);
+    let span = |name| options.span(name).unwrap_or_default();
+    LoopbackOptions {
+        drop: share("drop"),
+        duplicate: share("duplicate"),
+        reorder: share("reorder"),
+        corrupt: share("corrupt"),
+        delay: span("delay"),
+        stall_at: span("stall_at"),
+        stall_for: span("stall_for"),
+    }
+}
+
+fn jetstream(options: &Reader<'_>) -> JetstreamOptions {
+    let always = options.given("sync").is_some_and(|node| node.value == Value::Text("always".to_owned()));
+    JetstreamOptions {
+        storage: options.word("storage"),
+        replicas: u8::try_from(options.whole("replicas", 1)).unwrap_or(1),
+        sync: if always { Sync::Always } else { Sync::Interval(options.span("sync").unwrap_or_default()) },
+        consumer: options.word("consumer"),
+        ack: options.word("ack"),
+        ack_wait: options.span("ack_wait").unwrap_or_default(),
+        max_ack_pending: options.count("max_ack_pending", 1),
+        deliver: options.word("deliver"),
+        pull_batch: options.count("pull_batch", 1),
+    }
+}
+
+fn broker(table: &Reader<'_>, driver: &DriverConfig) -> Broker {
+    let Some(node) = table.given("broker") else {
+        return match driver {
+            DriverConfig::Loopback(_) => Broker::None,
+            _ => Broker::Managed { config: Vec::new() },
+        };
+    };
+    if matches!(node.value, Value::Table(_)) {
+        return broker_table(table, node);
+    }
+    match table.text_of("broker", node).as_deref() {
+        Some("managed") => Broker::Managed { config: Vec::new() },
+        Some("bundled") => Broker::Bundled,
+        Some("none") | None => Broker::None,
+        Some(other) => {
+            let forms =
+                ["managed", "bundled", "none", "{ config = … }", "{ url = … }", "{ command = …, url = … }"];
+            table.unknown_word("broker", other, &forms);
+            Broker::None
+        }
+    }
+}
+
+fn broker_table(table: &Reader<'_>, node: &Node) -> Broker {
+    let inner = Reader::new(table.context(), node, &table.path_of("broker"), spec::BROKER);
+    let ready = inner.has("ready_within");
+    match (inner.has("config"), inner.has("url"), inner.has("command")) {
+        (true, false, false) if !ready => Broker::Managed { config: settings(&inner) },
+        (false, true, false) if !ready => Broker::External { url: inner.text("url").unwrap_or_default() },
+        (false, true, true) => Broker::Command {
+            argv: argv(&inner),
+            url: inner.text("url").unwrap_or_default(),
+            ready_within: ready_within(&inner),
+        },
+        _ => {
+            let allowed = "`config` alone (managed), `url` alone (already there), \
+                           or `command` with `url` and, if wanted, `ready_within`";
+            table.problem("broker", format!("these keys do not go together; allowed is {allowed}"));
+            Broker::None
+        }
+    }
+}
+
+fn ready_within(inner: &Reader<'_>) -> Duration {
+    if inner.has("ready_within") {
+        return inner.span("ready_within").unwrap_or_default();
+    }
+    spec::READY_WITHIN
+}
+
+fn settings(inner: &Reader<'_>) -> Vec<(String, String)> {
+    let Some(node) = inner.given("config") else { return Vec::new() };
+    if !matches!(node.value, Value::Table(_)) {
+        inner.problem("config", format!("{} is no table; write {{ \"key\" = \"value\" }}", node.describe()));
+    }
+    let entries = node.entries().iter();
+    entries
+        .filter_map(|entry| {
+            let value = match &entry.node.value {
+                Value::Text(text) => text.clone(),
+                Value::Whole(number) => number.to_string(),
+                Value::Float(number) => number.to_string(),
+                Value::Flag(flag) => flag.to_string(),
+                _ => {
+                    let given = entry.node.describe();
+                    inner.problem(
+                        "config",
+                        format!("`{}` is {given}; allowed is a text or a number", entry.name),
+                    );
+                    return None;
+                }
+            };
+            Some((entry.name.clone(), value))
+        })
+        .collect()
+}
+
+fn argv(inner: &Reader<'_>) -> Vec<String> {
+    match inner.given("command").map(|node| &node.value) {
+        Some(Value::List(items)) if !items.is_empty() => {
+            items.iter().filter_map(|item| inner.text_of("command", item)).collect()
+        }
+        _ => {
+            inner.problem("command", "allowed is a list with the program and its arguments, each a text");
+            Vec::new()
+        }
+    }
+}

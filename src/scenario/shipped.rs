@@ -1,0 +1,79 @@
+//! The scenarios that are part of the binary.
+
+use super::model::Scenario;
+use super::overrides::Override;
+use super::problem::{ScenarioError, did_you_mean, one_of};
+
+/// A scenario in the binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// Its path under `scenarios/` without `.toml`, such as `drivers/nats-core`.
+    pub name: &'static str,
+    /// The file.
+    pub text: &'static str,
+}
+
+/// One line for each file under `scenarios/`; a test compares the two.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Shipped { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) }),+]
+    };
+}
+
+static SHIPPED: &[Shipped] = shipped![
+    "quick",
+    "redis-vs-jetstream",
+    "ci/jetstream-tail",
+    "ci/redis-loss",
+    "ci/smoke",
+    "drivers/jetstream",
+    "drivers/jetstream-push",
+    "drivers/loopback",
+    "drivers/nats-core",
+    "drivers/nats-core-queue",
+    "drivers/redis-pubsub",
+    "drivers/redis-pubsub-library",
+];
+
+impl Shipped {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Only for overrides that do not fit: the files themselves are right.
+    pub fn scenario(&self, overrides: &[Override]) -> Result<Scenario, ScenarioError> {
+        Scenario::parse(self.text, self.name, overrides)
+    }
+}
+
+/// All of them, those to start with first.
+#[must_use]
+pub fn list() -> &'static [Shipped] {
+    SHIPPED
+}
+
+/// The one of this name, with or without `.toml`.
+#[must_use]
+pub fn find(name: &str) -> Option<Shipped> {
+    let wanted = name.strip_suffix(".toml").unwrap_or(name);
+    SHIPPED.iter().copied().find(|shipped| shipped.name == wanted)
+}
+
+/// Reads what a command line names: a file if there is one, else a shipped scenario.
+///
+/// # Errors
+/// All mistakes together; for a name that is neither, the nearest and all known ones.
+pub fn open(name: &str, overrides: &[Override]) -> Result<Scenario, ScenarioError> {
+    let path = std::path::Path::new(name);
+    if path.is_file() {
+        return Scenario::load(path, overrides);
+    }
+    let shipped = find(name).ok_or_else(|| {
+        let names = SHIPPED.iter().map(|shipped| shipped.name);
+        let hint = did_you_mean(name, names.clone());
+        ScenarioError::whole(
+            name,
+            format!("neither a file nor a shipped scenario{hint}; shipped: {}", one_of(names)),
+        )
+    })?;
+    shipped.scenario(overrides)
+}

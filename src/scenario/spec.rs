@@ -1,0 +1,334 @@
+//! The vocabulary of a scenario file: each key with its kind, limits, default and meaning, stated once. The
+//! reader, the error messages and the JSON Schema all follow it.
+
+use std::time::Duration;
+
+use super::model::{Arrival, Delivery, Subscribe};
+use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::words::words;
+
+/// One key of a table.
+pub(super) struct Key {
+    /// As written in the file.
+    pub(super) name: &'static str,
+    /// What may stand there.
+    pub(super) kind: Kind,
+    /// What counts if it isn't there.
+    pub(super) default: Default,
+    /// One sentence for people.
+    pub(super) doc: &'static str,
+}
+
+/// What counts if a key isn't there.
+pub(super) enum Default {
+    /// It has to be there.
+    Required,
+    /// This TOML value.
+    Is(&'static str),
+    /// It depends on other keys, in words.
+    Depends(&'static str),
+    /// Nothing: the key is optional.
+    Absent,
+}
+
+/// What may stand at a key.
+pub(super) enum Kind {
+    /// Any text.
+    Text,
+    /// A text of these characters and `A-Z a-z 0-9`, at least one.
+    Name {
+        /// Further characters.
+        punctuation: &'static str,
+    },
+    /// Bytes, at most this many.
+    Size {
+        /// Limit, in bytes.
+        max: u64,
+    },
+    /// A time span.
+    Span,
+    /// `max`, or messages per second.
+    Rate,
+    /// A whole number.
+    Whole {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A number from 0 to this.
+    Number {
+        /// Largest.
+        max: f64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// Exactly this word (one of several forms of a value).
+    Literal(&'static str),
+    /// The options of the driver that the target names: see [`DRIVERS`].
+    Options,
+    /// A table of these keys.
+    Table(&'static [Key]),
+    /// A list of at least `min`.
+    List {
+        /// Fewest items.
+        min: usize,
+        /// Each of them.
+        of: &'static Kind,
+    },
+    /// Any keys, with texts or numbers.
+    Settings,
+    /// One of several forms.
+    AnyOf(&'static [Kind]),
+}
+
+/// Actors and lanes are named by 16 bits in the stamp.
+pub(super) const ACTORS_MAX: u64 = 65_536;
+/// Largest payload that any broker takes (a Redis bulk string).
+pub(super) const PAYLOAD_MAX: u64 = 512 << 20;
+/// Largest seed: TOML's numbers have a sign.
+pub(super) const SEED_MAX: u64 = i64::MAX as u64;
+
+const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
+    Key { name, kind, default, doc }
+}
+
+const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
+const RATIO: Kind = Kind::Number { max: 1.0 };
+
+/// The file as a whole.
+pub(super) static SCENARIO: &[Key] = &[
+    key(
+        "name",
+        Kind::Name { punctuation: "-" },
+        Default::Required,
+        "Names the result folder: lower-case letters, digits and hyphens.",
+    ),
+    key("description", Kind::Text, Default::Is("\"\""), "One sentence for lists and reports."),
+    key("workload", Kind::Table(WORKLOAD), Default::Is("{}"), "The traffic."),
+    key("phases", Kind::Table(PHASES), Default::Is("{}"), "Warm-up, measurement and drain."),
+    key("trials", Kind::Table(TRIALS), Default::Is("{}"), "How often, and from which seed."),
+    key(
+        "target",
+        Kind::List { min: 1, of: &Kind::Table(TARGET) },
+        Default::Required,
+        "The systems compared, one [[target]] each.",
+    ),
+    key(
+        "expect",
+        Kind::List { min: 0, of: &Kind::Table(EXPECT) },
+        Default::Is("[]"),
+        "What must hold of the result, one [[expect]] each.",
+    ),
+];
+
+/// `[workload]`.
+pub(super) static WORKLOAD: &[Key] = &[
+    key("payload", Kind::Size { max: PAYLOAD_MAX }, Default::Is("\"1KiB\""), "Bytes per message."),
+    key(
+        "fill",
+        Kind::AnyOf(&[Kind::Literal("zero"), Kind::Literal("random"), Kind::Table(FILL)]),
+        Default::Is("\"random\""),
+        "What the bytes behind the stamp are.",
+    ),
+    key("publishers", COUNT, Default::Is("1"), "Logical publishers."),
+    key(
+        "publisher_connections",
+        COUNT,
+        Default::Depends("the publishers, 8 at most"),
+        "Connections they share; the same number for every target.",
+    ),
+    key(
+        "subscribers",
+        Kind::Whole { min: 0, max: ACTORS_MAX },
+        Default::Is("1"),
+        "Logical subscribers; 0 measures publishing alone.",
+    ),
+    key(
+        "subscriber_connections",
+        Kind::Whole { min: 0, max: ACTORS_MAX },
+        Default::Depends("the subscribers, 128 at most"),
+        "Connections they share; the same number for every target.",
+    ),
+    key("topics", COUNT, Default::Is("1"), "Topics; publishers write to them round robin."),
+    key(
+        "subscribe",
+        Kind::Word(words::<Subscribe>),
+        Default::Is("\"all\""),
+        "Who reads which topic: every subscriber all of them, or subscriber i topic i.",
+    ),
+    key(
+        "delivery",
+        Kind::Word(words::<Delivery>),
+        Default::Is("\"fan_out\""),
+        "One copy for each subscriber of a topic, or one for all of them together.",
+    ),
+    key("rate", Kind::Rate, Default::Is("\"20k/s\""), "Offered rate, all publishers together."),
+    key("arrival", Kind::Word(words::<Arrival>), Default::Is("\"constant\""), "Spacing of the messages."),
+    key(
+        "in_flight",
+        Kind::Whole { min: 1, max: 10_000_000 },
+        Default::Is("1000"),
+        "Messages in flight at most at rate max, and unacknowledged messages at most at any rate; all publishers together.",
+    ),
+    key(
+        "processing_delay",
+        Kind::AnyOf(&[Kind::Span, Kind::Table(DELAY)]),
+        Default::Is("\"0us\""),
+        "Simulated work of a subscriber for each message.",
+    ),
+    key("processing_concurrency", COUNT, Default::Is("1"), "Messages one subscriber works on at a time."),
+];
+
+/// `fill = { … }`: exactly one key.
+pub(super) static FILL: &[Key] = &[
+    key("text", RATIO, Default::Absent, "Text-like bytes, of which this share (0 to 1) is redundant."),
+    key("file", Kind::Text, Default::Absent, "The bytes of this file, repeated as needed."),
+];
+
+/// `processing_delay = { … }`: `exponential`, or `lognormal` with `sigma`.
+pub(super) static DELAY: &[Key] = &[
+    key("exponential", Kind::Span, Default::Absent, "Mean of an exponential distribution."),
+    key("lognormal", Kind::Span, Default::Absent, "Median of a lognormal distribution."),
+    key("sigma", Kind::Number { max: 5.0 }, Default::Absent, "Standard deviation of its logarithm."),
+];
+
+/// `[phases]`.
+pub(super) static PHASES: &[Key] = &[
+    key("warm_up", Kind::Span, Default::Is("\"2s\""), "Traffic before anything counts."),
+    key(
+        "measure",
+        Kind::AnyOf(&[Kind::Span, Kind::Table(MESSAGES)]),
+        Default::Is("\"10s\""),
+        "Traffic that counts, by time or by number of messages.",
+    ),
+    key("drain", Kind::Span, Default::Is("\"5s\""), "How long to wait for what is still under way."),
+];
+
+/// `measure = { messages = … }`.
+pub(super) static MESSAGES: &[Key] = &[key(
+    "messages",
+    Kind::Whole { min: 1, max: 1_000_000_000_000 },
+    Default::Required,
+    "Messages, all publishers together.",
+)];
+
+/// `[trials]`.
+pub(super) static TRIALS: &[Key] = &[
+    key(
+        "count",
+        Kind::Whole { min: 1, max: 1_000 },
+        Default::Is("5"),
+        "Trials of each target, in turn; fewer than 5 judge no percentile.",
+    ),
+    key("seed", Kind::Whole { min: 0, max: SEED_MAX }, Default::Is("42"), "Seeds everything random."),
+];
+
+/// `[[target]]`.
+pub(super) static TARGET: &[Key] = &[
+    key("name", Kind::Name { punctuation: "-._" }, Default::Required, "Unique in the scenario."),
+    key("driver", Kind::Word(driver_names), Default::Required, "The protocol spoken."),
+    key(
+        "broker",
+        Kind::AnyOf(&[
+            Kind::Literal("managed"),
+            Kind::Literal("bundled"),
+            Kind::Literal("none"),
+            Kind::Table(BROKER),
+        ]),
+        Default::Depends("`managed`, and `none` for loopback"),
+        "Where the broker comes from: started from PATH or .brokers/, bundled with busmark, or given by a table.",
+    ),
+    key("optional", Kind::Flag, Default::Is("false"), "Leave it out, with a word, if it can't be had."),
+    key("options", Kind::Options, Default::Is("{}"), "What the driver can be told."),
+];
+
+/// `broker = { … }`: `config` alone (managed), `url` alone (external), or `command` with `url`.
+pub(super) static BROKER: &[Key] = &[
+    key("config", Kind::Settings, Default::Absent, "Lines for the configuration of a managed server."),
+    key("url", Kind::Text, Default::Absent, "Where it is: redis://HOST:PORT or nats://HOST:PORT."),
+    key(
+        "command",
+        Kind::List { min: 1, of: &Kind::Text },
+        Default::Absent,
+        "Program and arguments of a server of yours; {port} and {dir} are replaced.",
+    ),
+    key("ready_within", Kind::Span, Default::Absent, "How long that server may take until it answers (10s)."),
+];
+
+/// How long a server given by `command` may take, if nothing is said.
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// `[[expect]]`.
+pub(super) static EXPECT: &[Key] = &[
+    key(
+        "that",
+        Kind::Text,
+        Default::Absent,
+        "The expectation, such as \"delivery_time_us_p99 <= 5000\" or \"nats.lost == 0\".",
+    ),
+    key("metric", Kind::Text, Default::Absent, "Instead of `that`, with `is`: a column of summary.csv."),
+    key("is", Kind::Text, Default::Absent, "Comparison and value, such as \"== 0\"."),
+    key("target", Kind::Text, Default::Absent, "The target it speaks of; each of them if absent."),
+    key("point", Kind::Text, Default::Absent, "The point of a sweep it speaks of; each if absent."),
+    key("claim", Kind::Text, Default::Absent, "The sentence it puts to the test."),
+    key("source", Kind::Text, Default::Absent, "Where that sentence stands."),
+];
+
+const SHARE: Default = Default::Is("0.0");
+
+/// Options of each driver; the names are those of [`super::DriverConfig::name`].
+pub(super) static DRIVERS: &[(&str, &[Key])] = &[
+    ("loopback", LOOPBACK),
+    ("redis-pubsub", REDIS_PUBSUB),
+    ("nats-core", NATS_CORE),
+    ("jetstream", JETSTREAM),
+];
+
+/// The drivers that a scenario can name.
+fn driver_names() -> Vec<&'static str> {
+    DRIVERS.iter().map(|(name, _)| *name).collect()
+}
+
+static LOOPBACK: &[Key] = &[
+    key("drop", RATIO, SHARE, "Share of deliveries that vanish."),
+    key("duplicate", RATIO, SHARE, "Share of deliveries made twice."),
+    key("reorder", RATIO, SHARE, "Share of deliveries swapped with the one behind them."),
+    key("corrupt", RATIO, SHARE, "Share of deliveries with a bit flipped behind the stamp."),
+    key("delay", Kind::Span, Default::Is("\"0us\""), "Time every delivery takes."),
+    key("stall_at", Kind::Span, Default::Is("\"0us\""), "Stop delivering this long after the first message."),
+    key("stall_for", Kind::Span, Default::Is("\"0us\""), "For this long; 0us never stops."),
+];
+
+static REDIS_PUBSUB: &[Key] = &[key(
+    "client",
+    Kind::Word(words::<Client>),
+    Default::Is("\"wire\""),
+    "busmark's own codec over a plain socket, or the usual client library.",
+)];
+
+static NATS_CORE: &[Key] = &[];
+
+static JETSTREAM: &[Key] = &[
+    key("storage", Kind::Word(words::<Storage>), Default::Is("\"file\""), "Where the stream is kept."),
+    key("replicas", Kind::Whole { min: 1, max: 5 }, Default::Is("1"), "Copies of the stream."),
+    key(
+        "sync",
+        Kind::AnyOf(&[Kind::Literal("always"), Kind::Span]),
+        Default::Is("\"2m\""),
+        "How a server that busmark starts syncs its files: on each write, or in this interval.",
+    ),
+    key("consumer", Kind::Word(words::<ConsumerKind>), Default::Is("\"pull\""), "Asked for, or sent."),
+    key("ack", Kind::Word(words::<AckPolicy>), Default::Is("\"explicit\""), "How messages are acknowledged."),
+    key("ack_wait", Kind::Span, Default::Is("\"30s\""), "Redelivery after this."),
+    key(
+        "max_ack_pending",
+        Kind::Whole { min: 0, max: 10_000_000 },
+        Default::Is("1000"),
+        "Unacknowledged deliveries at most, for each consumer; 0 for no limit.",
+    ),
+    key("deliver", Kind::Word(words::<DeliverPolicy>), Default::Is("\"all\""), "Where a consumer starts."),
+    key("pull_batch", Kind::Whole { min: 1, max: 100_000 }, Default::Is("500"), "Messages per pull request."),
+];

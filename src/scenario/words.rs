@@ -1,0 +1,56 @@
+//! Values that a scenario names by a word.
+
+use super::model::{Arrival, Delivery, Subscribe};
+use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+
+/// A value that is one word in a file.
+pub(super) trait Word: Copy + PartialEq + 'static {
+    /// Each value with its word.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word of this value.
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// The words of a type.
+pub(super) fn words<W: Word>() -> Vec<&'static str> {
+    W::WORDS.iter().map(|(word, _)| *word).collect()
+}
+
+impl Word for Subscribe {
+    const WORDS: &'static [(&'static str, Self)] = &[("all", Self::All), ("paired", Self::Paired)];
+}
+
+impl Word for Delivery {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fan_out", Self::FanOut), ("work_queue", Self::WorkQueue)];
+}
+
+impl Word for Arrival {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("constant", Self::Constant), ("poisson", Self::Poisson)];
+}
+
+impl Word for Client {
+    const WORDS: &'static [(&'static str, Self)] = &[("wire", Self::Wire), ("library", Self::Library)];
+}
+
+impl Word for Storage {
+    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File), ("memory", Self::Memory)];
+}
+
+impl Word for ConsumerKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("pull", Self::Pull), ("push", Self::Push)];
+}
+
+impl Word for AckPolicy {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("all", Self::All), ("explicit", Self::Explicit)];
+}
+
+impl Word for DeliverPolicy {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("new", Self::New), ("last", Self::Last)];
+}

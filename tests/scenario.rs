@@ -1,0 +1,217 @@
+//! The specification of a scenario file, seen from outside.
+
+use std::time::Duration;
+
+use busmark::scenario::{
+    Broker, Delivery, DriverConfig, Extent, Override, PayloadSize, Rate, Scenario, ScenarioError, Subscribe,
+};
+
+const SKETCH: &str = r#"
+name = "redis-vs-jetstream"
+[workload]
+payload = "1KiB"
+publishers = 100
+subscribers = 100
+topics = 100
+subscribe = "paired"
+delivery = "fan_out"
+rate = "20k/s"
+processing_delay = "0us"
+[phases]
+warm_up = "2s"
+measure = "10s"
+drain = "5s"
+[trials]
+count = 5
+seed = 42
+[[target]]
+name = "redis-8"
+driver = "redis-pubsub"
+broker = "managed"
+[[target]]
+name = "nats-2.11"
+driver = "jetstream"
+broker = "managed"
+options = { storage = "file", ack = "explicit" }
+[[expect]]
+metric = "lost"
+target = "nats-2.11"
+is = "== 0"
+"#;
+
+const SMALLEST: &str = "name = \"x\"\n[[target]]\nname = \"a\"\ndriver = \"nats-core\"\n";
+
+fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+    Scenario::parse(text, "x.toml", &[])
+}
+
+fn with(text: &str, sets: &[&str]) -> Result<Scenario, ScenarioError> {
+    let overrides: Vec<Override> = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+    Scenario::parse(text, "x.toml", &overrides)
+}
+
+/// All problems of a wrong scenario, one a line.
+fn mistakes(text: &str, sets: &[&str]) -> Vec<String> {
+    let error = with(text, sets).expect_err("this scenario is wrong");
+    error.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_sketch_of_the_design_is_a_scenario() {
+    let scenario = parse(SKETCH).unwrap();
+    assert_eq!(scenario.workload.payload, PayloadSize::Fixed(1024));
+    assert_eq!(scenario.workload.subscribe, Subscribe::Paired);
+    assert_eq!(scenario.workload.rate, Rate::PerSecond(20_000.0));
+    assert_eq!(scenario.phases.measure, Extent::Time(Duration::from_secs(10)));
+    assert_eq!(scenario.targets.len(), 2);
+    assert!(matches!(&scenario.targets[1].driver, DriverConfig::Jetstream(options) if options.replicas == 1));
+    assert_eq!(scenario.expects[0].text, "lost == 0");
+    assert_eq!(scenario.expects[0].left.target.as_deref(), Some("nats-2.11"));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let scenario = parse(SMALLEST).unwrap();
+    let workload = &scenario.workload;
+    assert_eq!((workload.publishers, workload.subscribers, workload.topics), (1, 1, 1));
+    assert_eq!((workload.publisher_connections, workload.subscriber_connections), (1, 1));
+    assert_eq!((workload.subscribe, workload.delivery), (Subscribe::All, Delivery::FanOut));
+    assert_eq!((workload.in_flight, scenario.trials.count, scenario.trials.seed), (1000, 5, 42));
+    assert_eq!(scenario.targets[0].broker, Broker::Managed { config: Vec::new() });
+    let many = with(SMALLEST, &["workload.publishers=100", "workload.subscribers=1000"]).unwrap();
+    assert_eq!((many.workload.publisher_connections, many.workload.subscriber_connections), (8, 128));
+}
+
+#[test]
+fn all_mistakes_are_reported_together_each_with_its_place() {
+    let text = "name = \"x\"\n[workload]\npubishers = 3\nrate = \"50k\"\n[[target]]\nname = \"a\"\ndriver = \"redis\"\n";
+    let found = mistakes(text, &[]);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(
+        found[0].starts_with("x.toml:3:1: workload: unknown key `pubishers`; did you mean `publishers`?")
+    );
+    assert!(found[1].starts_with("x.toml:4:8: workload.rate: `50k` has "), "{}", found[1]);
+    assert!(found[1].contains("50k/s"), "{}", found[1]);
+    assert!(found[2].starts_with("x.toml:7:10: target[0].driver: `redis` is not known"), "{}", found[2]);
+    assert!(found[2].contains("`redis-pubsub`"), "{}", found[2]);
+}
+
+#[test]
+fn a_wrong_value_says_what_was_given_and_what_is_allowed() {
+    for (set, said) in [
+        ("workload.publishers=0", "the number 0 is not allowed; allowed is a whole number from 1 to 65536"),
+        ("workload.payload=1GiB", "1GiB is too much; allowed is up to 512MiB"),
+        ("workload.rate=0/s", "a rate of zero"),
+        ("workload.subscribe=each", "`each` is not known; allowed: `all`, `paired`"),
+        ("workload.fill=ones", "`ones` is not known"),
+        ("workload.processing_delay={ lognormal = \"1ms\" }", "`lognormal` with `sigma`"),
+        ("workload=3", "the number 3 is no table"),
+        ("trials.seed=-1", "the number -1 is not allowed"),
+        ("phases.measure=0s", "nothing would be measured"),
+        ("phases.measure=100h", "allowed is up to 72 h"),
+        ("target=3", "no list"),
+        ("target=[]", "has 0 of them"),
+        ("target[0].name=a b", "`a b` is no name"),
+        ("target[0].optional=maybe", "allowed is true or false"),
+        ("target[0].options.stoage=file", "unknown key `stoage`"),
+        ("target[0].broker=manged", "did you mean `managed`?"),
+        ("target[0].broker={ port = 1 }", "unknown key `port`"),
+        ("target[0].broker={ url = \"redis://x:1\" }", "allowed is nats://HOST:PORT"),
+        ("target[0].broker={ command = [\"x\"] }", "do not go together"),
+        (
+            "target[0].broker={ command = [\"x\"], url = \"nats://127.0.0.1:{port}\" }",
+            "no argument passes {port}",
+        ),
+        ("target[0].broker=none", "needs a broker"),
+        ("expect=[{ that = \"lst == 0\" }]", "nearest first: `lost`"),
+        ("expect=[{ that = \"b.lost == 0\" }]", "there is no target `b`"),
+        ("expect=[{ metric = \"lost\" }]", "allowed is `that` alone, or `metric` with `is`"),
+        ("expect=[{ that = \"a.lost == 0\", target = \"c\" }]", "contradicts"),
+        ("name=Big", "has capitals"),
+    ] {
+        let found = mistakes(SMALLEST, &[set]);
+        assert!(found.iter().any(|line| line.contains(said)), "{set}: {found:#?}");
+        assert!(found.iter().all(|line| line.starts_with(&format!("--set {set}"))), "{set}: {found:#?}");
+    }
+}
+
+#[test]
+fn rules_across_keys_are_held() {
+    let redis = SMALLEST.replace("nats-core", "redis-pubsub");
+    let loopback = SMALLEST.replace("nats-core", "loopback");
+    let jetstream = SMALLEST.replace("nats-core", "jetstream");
+    for (text, sets, said) in [
+        (
+            SMALLEST,
+            vec!["workload.publisher_connections=2"],
+            "2 connections for 1 publishers; allowed is 1 to 1",
+        ),
+        (SMALLEST, vec!["workload.subscriber_connections=0"], "0 connections for 1 subscribers"),
+        (SMALLEST, vec!["workload.subscribers=0", "workload.subscribe=paired"], "`paired` needs subscribers"),
+        (SMALLEST, vec!["workload.subscribers=0", "workload.delivery=work_queue"], "`work_queue` needs"),
+        (SMALLEST, vec!["workload.payload=2MiB"], "more than target `a` takes; allowed is up to 1MiB"),
+        (SMALLEST, vec!["workload.rate=max", "expect=[{ that = \"delivery_time_us_p99 < 1\" }]"], "rate max"),
+        (&redis, vec!["workload.delivery=work_queue"], "can't be a work queue"),
+        (
+            &redis,
+            vec!["workload.subscribers=200"],
+            "can't serve two subscribers of one topic on one connection",
+        ),
+        (&redis, vec!["target[0].broker={ url = \"nats://x:1\" }"], "allowed is redis://HOST:PORT"),
+        (&loopback, vec!["target[0].broker=managed"], "loopback has no broker"),
+        (
+            &jetstream,
+            vec!["target[0].options.sync=always", "target[0].options.storage=memory"],
+            "never synced",
+        ),
+        (
+            &jetstream,
+            vec!["target[0].options.sync=always", "target[0].broker={ url = \"nats://x:1\" }"],
+            "can't set this on a server",
+        ),
+        (
+            &jetstream,
+            vec!["workload.delivery=work_queue", "workload.subscribers=2", "target[0].options.ack=all"],
+            "other subscribers of a work queue",
+        ),
+    ] {
+        let found = mistakes(text, &sets);
+        assert_eq!(found.len(), 1, "{sets:?}: {found:#?}");
+        assert!(found[0].contains(said), "{sets:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn what_is_sensible_is_allowed() {
+    let redis = SMALLEST.replace("nats-core", "redis-pubsub");
+    for (text, sets) in [
+        (SMALLEST, vec!["workload.payload=0B", "workload.subscribers=0"]),
+        (SMALLEST, vec!["workload.publishers=10000", "workload.publisher_connections=8"]),
+        (SMALLEST, vec!["workload.payload=2MiB", "target[0].broker={ config = { max_payload = \"8MB\" } }"]),
+        (&redis, vec!["workload.subscribers=200", "workload.subscriber_connections=200"]),
+        (&redis, vec!["workload.subscribers=1000", "workload.topics=1000", "workload.subscribe=paired"]),
+        (&redis, vec!["workload.subscribers=200", "workload.topics=200", "workload.subscribe=paired"]),
+        (&redis, vec!["workload.payload=512MiB"]),
+        (
+            &redis,
+            vec!["target[0].broker={ command = [\"r\", \"{port}\"], url = \"redis://127.0.0.1:{port}\" }"],
+        ),
+    ] {
+        with(text, &sets).unwrap_or_else(|error| panic!("{sets:?}: {error}"));
+    }
+}
+
+#[test]
+fn an_address_with_a_password_is_not_repeated() {
+    let found = mistakes(SMALLEST, &["target[0].broker.url=x"]);
+    assert!(found[0].contains("allowed is nats://HOST:PORT"), "{found:#?}");
+    let text = format!("{SMALLEST}broker = {{ url = \"redis://me:secret@h:1\" }}\n");
+    let found = mistakes(&text, &[]);
+    assert!(found[0].contains("redis://…@h:1") && !found[0].contains("secret"), "{found:#?}");
+}
+
+#[test]
+fn a_broken_file_has_a_line() {
+    let found = mistakes("name = \"x\"\nname == 3\n", &[]);
+    assert!(found[0].starts_with("x.toml:2:"), "{found:#?}");
+}

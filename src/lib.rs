@@ -2,6 +2,7 @@
 //!
 //! Read docs/ARCHITECTURE.md for the map of the rooms, docs/METHOD.md for why the numbers can be believed.
 
+pub mod cli;
 pub mod clock;
 pub mod driver;
 pub mod load;

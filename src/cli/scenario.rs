@@ -112,7 +112,10 @@ fn check(files: &[String], set: &[String]) -> ExitCode {
         match shipped::open(file, &overrides) {
             Ok(scenario) => {
                 let (targets, expects) = (scenario.targets.len(), scenario.expects.len());
-                say(&format!("{file}: right ({}: targets {targets}, expectations {expects})\n", scenario.name));
+                say(&format!(
+                    "{file}: right ({}: targets {targets}, expectations {expects})\n",
+                    scenario.name
+                ));
             }
             Err(error) => code = wrong(&error),
         }

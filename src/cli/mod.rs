@@ -1,0 +1,3 @@
+//! Turns arguments into a plan, calls the rooms in order, owns stdout and the exit code.
+
+pub mod scenario;

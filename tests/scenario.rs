@@ -46,7 +46,7 @@ fn parse(text: &str) -> Result<Scenario, ScenarioError> {
 }
 
 fn with(text: &str, sets: &[&str]) -> Result<Scenario, ScenarioError> {
-    let overrides: Vec<Override> = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+    let overrides: Vec<Override> = sets.iter().map(|set| Override::parse(set).expect("KEY=VALUE")).collect();
     Scenario::parse(text, "x.toml", &overrides)
 }
 

@@ -13,9 +13,9 @@ fn root() -> PathBuf {
 /// The names of all files under `scenarios/`, without `.toml`, sorted.
 fn files(directory: &Path, prefix: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("{prefix}{}", path.file_stem().unwrap().to_string_lossy());
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = format!("{prefix}{}", path.file_stem().expect("a name").to_string_lossy());
         if path.is_dir() {
             names.extend(files(&path, &format!("{name}/")));
         } else if path.extension().is_some_and(|extension| extension == "toml") {
@@ -27,7 +27,7 @@ fn files(directory: &Path, prefix: &str) -> Vec<String> {
 }
 
 fn json(text: &str) -> serde_json::Value {
-    toml_edit::de::from_str(text).unwrap()
+    toml_edit::de::from_str(text).expect("TOML")
 }
 
 #[test]

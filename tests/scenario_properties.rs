@@ -1,0 +1,248 @@
+//! What holds of every scenario and of every text: printing and parsing are inverse, and nothing panics.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use busmark::scenario::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn span() -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(0u64), 1u64..10_000_000_000, (0u64..10_000).prop_map(|ms| ms * 1_000_000)]
+        .prop_map(Duration::from_nanos)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[ -~]{0,20}", "\\PC{0,10}", Just("\"quoted\" \\ {port}\n\t".to_owned())]
+}
+
+fn fill() -> impl Strategy<Value = Fill> {
+    prop_oneof![
+        Just(Fill::Zero),
+        Just(Fill::Random),
+        (0.0..=1.0f64).prop_map(|compressibility| Fill::Text { compressibility }),
+        "[a-z/. ]{1,12}".prop_map(|path| Fill::File(PathBuf::from(path))),
+    ]
+}
+
+fn delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        span().prop_map(Delay::Fixed),
+        span().prop_map(Delay::Exponential),
+        (span(), 0.0..=5.0f64).prop_map(|(median, sigma)| Delay::Lognormal { median, sigma }),
+    ]
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    prop_oneof![Just(Rate::Max), (1u64..1 << 40).prop_map(|milli| Rate::PerSecond(milli as f64 / 1000.0))]
+}
+
+/// Actors and connections that suit every driver.
+fn actors() -> impl Strategy<Value = (u32, u32, u32, u32)> {
+    (1u32..2000, 1u32..2000, 1u32..500).prop_flat_map(|(publishers, subscribers, topics)| {
+        (Just(publishers), 1..=publishers, Just(subscribers), Just(topics))
+    })
+}
+
+fn workload() -> impl Strategy<Value = Workload> {
+    let shape = (actors(), any::<bool>(), any::<bool>());
+    let traffic = (0usize..1 << 20, fill(), rate(), 1u32..10_000_000, delay(), 1u32..65_536);
+    (shape, traffic).prop_map(|((actors, paired, poisson), traffic)| {
+        let (publishers, publisher_connections, subscribers, topics) = actors;
+        let (payload, fill, rate, in_flight, processing_delay, processing_concurrency) = traffic;
+        Workload {
+            payload: PayloadSize::Fixed(payload),
+            fill,
+            publishers,
+            publisher_connections,
+            subscribers,
+            subscriber_connections: subscribers,
+            topics,
+            subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
+            delivery: Delivery::FanOut,
+            rate,
+            arrival: if poisson { Arrival::Poisson } else { Arrival::Constant },
+            in_flight,
+            processing_delay,
+            processing_concurrency,
+        }
+    })
+}
+
+fn loopback() -> impl Strategy<Value = DriverConfig> {
+    (0.0..=1.0f64, 0.0..=1.0f64, 0.0..=1.0f64, 0.0..=1.0f64, span(), span(), span()).prop_map(
+        |(drop, duplicate, reorder, corrupt, delay, stall_at, stall_for)| {
+            DriverConfig::Loopback(LoopbackOptions {
+                drop,
+                duplicate,
+                reorder,
+                corrupt,
+                delay,
+                stall_at,
+                stall_for,
+            })
+        },
+    )
+}
+
+fn jetstream() -> impl Strategy<Value = DriverConfig> {
+    let one_of = (any::<bool>(), any::<bool>(), 0usize..3, 0usize..3);
+    (one_of, 1u8..=5, 1u64..1 << 40, 0u32..10_000_000, 1u32..100_000).prop_map(
+        |((always, push, ack, deliver), replicas, nanos, max_ack_pending, pull_batch)| {
+            DriverConfig::Jetstream(JetstreamOptions {
+                storage: Storage::File,
+                replicas,
+                sync: if always { Sync::Always } else { Sync::Interval(Duration::from_nanos(nanos)) },
+                consumer: if push { ConsumerKind::Push } else { ConsumerKind::Pull },
+                ack: [AckPolicy::None, AckPolicy::All, AckPolicy::Explicit][ack],
+                ack_wait: Duration::from_nanos(nanos),
+                max_ack_pending,
+                deliver: [DeliverPolicy::All, DeliverPolicy::New, DeliverPolicy::Last][deliver],
+                pull_batch,
+            })
+        },
+    )
+}
+
+fn managed() -> impl Strategy<Value = Broker> {
+    let config = vec((text(), text()), 0..3).prop_map(|mut config| {
+        config.sort();
+        config.dedup_by(|a, b| a.0 == b.0);
+        Broker::Managed { config }
+    });
+    prop_oneof![config, Just(Broker::Bundled)]
+}
+
+fn redis_broker() -> impl Strategy<Value = Broker> {
+    let command = (vec(text(), 1..4), span()).prop_map(|(mut argv, ready_within)| {
+        argv.push("{port}".to_owned());
+        Broker::Command { argv, url: "redis://127.0.0.1:{port}".to_owned(), ready_within }
+    });
+    let external = Just(Broker::External { url: "redis://example:6379/0".to_owned() });
+    prop_oneof![managed(), command, external]
+}
+
+fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
+    let redis = any::<bool>().prop_map(|wire| {
+        DriverConfig::RedisPubsub(RedisPubsubOptions {
+            client: if wire { Client::Wire } else { Client::Library },
+        })
+    });
+    prop_oneof![
+        (loopback(), Just(Broker::None)),
+        (redis, redis_broker()),
+        (Just(DriverConfig::NatsCore(NatsCoreOptions {})), managed()),
+        (jetstream(), managed()),
+    ]
+}
+
+fn targets() -> impl Strategy<Value = Vec<Target>> {
+    vec((system(), any::<bool>()), 1..4).prop_map(|systems| {
+        let target = |(index, ((driver, broker), optional))| Target {
+            name: format!("t-{index}.x"),
+            driver,
+            broker,
+            optional,
+        };
+        systems.into_iter().enumerate().map(target).collect()
+    })
+}
+
+fn expects() -> impl Strategy<Value = Vec<Expect>> {
+    let texts = prop_oneof![
+        Just("lost == 0"),
+        Just("t-0.x.lost <= 2 * t-0.x.duplicate"),
+        Just("service_time_us_p99 < 5ms @ phase=measure"),
+        Just("loss_ratio < 0.1% @ point=payload=1KiB"),
+    ];
+    let one = (texts, any::<bool>(), option::of(text()), option::of(text()));
+    vec(one, 0..3).prop_map(|all| {
+        let expect = |(written, scoped, claim, source)| {
+            let mut expect = Expect::parse(written).expect("an expectation");
+            if scoped && expect.left.target.is_none() {
+                expect.left.target = Some("t-0.x".to_owned());
+            }
+            Expect { claim, source, ..expect }
+        };
+        all.into_iter().map(expect).collect()
+    })
+}
+
+prop_compose! {
+    fn scenario()(
+        name in "[a-z0-9-]{1,20}",
+        description in text(),
+        workload in workload(),
+        times in (span(), 1u64..100_000, any::<bool>(), span()),
+        trials in (1u32..1000, 0u64..1 << 63),
+        targets in targets(),
+        expects in expects(),
+    ) -> Scenario {
+        let (warm_up, extent, by_time, drain) = times;
+        let measure = if by_time || workload.rate != Rate::Max {
+            Extent::Time(Duration::from_micros(extent))
+        } else {
+            Extent::Messages(extent)
+        };
+        let (count, seed) = trials;
+        Scenario {
+            name,
+            description,
+            workload,
+            phases: Phases { warm_up, measure, drain },
+            trials: Trials { count, seed },
+            targets,
+            expects,
+        }
+    }
+}
+
+/// A right scenario with a few characters taken out, put in or doubled.
+fn nearly_right() -> impl Strategy<Value = String> {
+    let edits = vec((any::<prop::sample::Index>(), "[\\[\\]{}=\".,0-9a-zé \n]{0,3}", 0usize..4), 1..5);
+    (0..shipped::list().len(), edits).prop_map(|(index, edits)| {
+        let mut characters: Vec<char> = shipped::list()[index].text.chars().collect();
+        for (place, insert, remove) in edits {
+            let at = place.index(characters.len());
+            let end = (at + remove).min(characters.len());
+            characters.splice(at..end, insert.chars());
+        }
+        characters.into_iter().collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_scenario_printed_with_all_defaults_parses_back_unchanged(scenario in scenario()) {
+        let printed = scenario.to_toml();
+        let parsed = Scenario::parse(&printed, "printed", &[]);
+        prop_assert_eq!(parsed.map_err(|error| TestCaseError::fail(format!("{error}\n{printed}")))?, scenario);
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,60}(\n\\PC{0,30}){0,3}") {
+        let _ = Scenario::parse(&text, "fuzz", &[]).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn no_nearly_right_text_makes_the_parser_panic_and_what_parses_prints_and_parses(text in nearly_right()) {
+        match Scenario::parse(&text, "fuzz", &[]) {
+            Ok(scenario) => {
+                prop_assert_eq!(Scenario::parse(&scenario.to_toml(), "printed", &[]).unwrap(), scenario);
+            }
+            Err(error) => prop_assert!(!error.problems.is_empty() && !error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_override_makes_the_parser_panic(
+        key in "(workload|target|expect|trials|x)?(\\[[0-9]{0,2}\\]?|\\.(redis-8|\"nats|rate|options|)){0,3}",
+        value in "([0-9]{0,3}|max|\\{ ?a ?= ?1 ?\\}|\\[\\]|\\PC{0,6})",
+    ) {
+        if let Ok(set) = Override::parse(&format!("{key}={value}")) {
+            let text = shipped::find("redis-vs-jetstream").unwrap().text;
+            let _ = Scenario::parse(text, "fuzz", &[set]).map_err(|error| error.to_string());
+        }
+    }
+}

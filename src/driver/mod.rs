@@ -15,9 +15,12 @@
 
 mod error;
 mod guarantees;
+pub mod loopback;
+mod open;
 
 pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
+pub use open::{Visitor, open};
 
 use crate::scenario::{Subscription, TopicId, Topology};
 

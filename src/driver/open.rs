@@ -1,0 +1,29 @@
+//! From a driver's name in a scenario to its code: the one `match` by which everything behind the seam is
+//! compiled once per driver, without a boxed future or a virtual call on the path of a message.
+
+use super::loopback::Loopback;
+use super::{Driver, DriverError, ErrorKind};
+use crate::scenario::DriverConfig;
+
+/// What to do with a driver once it is known which one it is.
+pub trait Visitor {
+    /// What comes out of it.
+    type Output;
+
+    /// Does it.
+    fn visit<D: Driver>(self, driver: D) -> Self::Output;
+}
+
+/// Hands the driver that `config` names, for the system at `url`, to `visitor`. Connects to nothing yet.
+/// The URL is `redis://…`, `nats://…`, or `loopback://SEED`.
+///
+/// # Errors
+/// `Fatal` if the URL is none that this driver understands.
+pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<V::Output, DriverError> {
+    match config {
+        DriverConfig::Loopback(options) => Ok(visitor.visit(Loopback::from_url(options.clone(), url))),
+        DriverConfig::RedisPubsub(_) | DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => {
+            Err(DriverError::new(ErrorKind::Fatal, config.name(), "this driver is not built in"))
+        }
+    }
+}

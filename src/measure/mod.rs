@@ -3,14 +3,24 @@
 //! Imports no other room: the caller tells it who publishes on which lane and which receiver expects it.
 
 mod books;
+mod closing;
+mod lane_book;
+mod ledger;
 mod quantile;
 mod record;
 mod stamp;
+mod tally;
+mod window;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
+pub use closing::{Closing, close_books, close_counting};
+pub use lane_book::{LaneBook, MIN_WINDOW};
+pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
 pub use quantile::{Quantile, Quantiles};
 pub use record::{
     CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,
     TrialRecord, Verdict,
 };
 pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail, body_sum};
+pub use tally::Tally;
+pub use window::{LedgerExtent, MEMORY_CAP_BYTES, SMALLEST_WINDOW, memory_for, window_for};

@@ -16,6 +16,7 @@
 mod error;
 mod guarantees;
 pub mod loopback;
+pub mod nats;
 mod open;
 
 pub use error::{DriverError, ErrorKind};
@@ -168,4 +169,10 @@ pub trait Subscriber {
     /// # Errors
     /// `Disconnected` if the connection broke.
     async fn ack(&mut self, tokens: &[AckToken]) -> Result<(), DriverError>;
+
+    /// Messages that the client side read from the socket and threw away, because a queue of a client library
+    /// was full: not the broker's loss. Exact once nothing more arrives; 0 where nothing is ever dropped.
+    fn client_drops(&self) -> u64 {
+        0
+    }
 }

@@ -2,6 +2,7 @@
 //! compiled once per driver, without a boxed future or a virtual call on the path of a message.
 
 use super::loopback::Loopback;
+use super::nats::{Jetstream, NatsCore};
 use super::{Driver, DriverError, ErrorKind};
 use crate::scenario::DriverConfig;
 
@@ -22,7 +23,9 @@ pub trait Visitor {
 pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<V::Output, DriverError> {
     match config {
         DriverConfig::Loopback(options) => Ok(visitor.visit(Loopback::from_url(options.clone(), url))),
-        DriverConfig::RedisPubsub(_) | DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => {
+        DriverConfig::NatsCore(options) => Ok(visitor.visit(NatsCore::new(url, options))),
+        DriverConfig::Jetstream(options) => Ok(visitor.visit(Jetstream::new(url, options))),
+        DriverConfig::RedisPubsub(_) => {
             Err(DriverError::new(ErrorKind::Fatal, config.name(), "this driver is not built in"))
         }
     }

@@ -40,7 +40,7 @@ impl Broker {
             return start::start(target, system).await;
         };
         Ok(Self {
-            url: "memory:".to_owned(),
+            url: "loopback://0".to_owned(),
             address: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             settings: Vec::new(),

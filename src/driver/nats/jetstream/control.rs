@@ -1,0 +1,232 @@
+//! The stream and its consumers: created, asked, deleted.
+
+use async_nats::jetstream::consumer::{self, pull, push};
+use async_nats::jetstream::context::DeleteStreamErrorKind;
+use async_nats::jetstream::stream::{self, StorageType};
+use async_nats::jetstream::{self, Context};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::super::link::Link;
+use super::super::subjects::Subjects;
+use super::NAME;
+use crate::driver::{DriverError, ErrorKind, Leftovers};
+use crate::scenario::{
+    AckPolicy, ConsumerKind, DeliverPolicy, Delivery, JetstreamOptions, Storage, Topology,
+};
+
+/// Questions to the server that are under way at a time.
+const CONCURRENT_REQUESTS: usize = 32;
+
+/// Error code of the server for a stream that doesn't exist.
+const STREAM_NOT_FOUND: u64 = 10059;
+
+/// Control of one topology's stream.
+pub(super) struct Control {
+    link: Link,
+    context: Context,
+    options: JetstreamOptions,
+    topology: Topology,
+    subjects: Subjects,
+}
+
+impl Control {
+    pub(super) async fn connect(
+        url: &str,
+        options: &JetstreamOptions,
+        topology: &Topology,
+    ) -> Result<Self, DriverError> {
+        let subjects = Subjects::of(topology, NAME)?;
+        let link = Link::connect(NAME, url).await?;
+        let context = jetstream::new(link.client().clone());
+        Ok(Self { link, context, options: options.clone(), topology: topology.clone(), subjects })
+    }
+
+    pub(super) fn options(&self) -> &JetstreamOptions {
+        &self.options
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    pub(super) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// The stream's name; it depends on the topic prefix alone, so that a trial finds what an earlier one
+    /// with the same topics left behind.
+    pub(super) fn stream(&self) -> String {
+        format!("busmark-{}", self.topology.prefix)
+    }
+
+    /// The durable consumer of a receiver.
+    pub(super) fn consumer(receiver: u32) -> String {
+        format!("receiver-{receiver}")
+    }
+
+    /// Where a push consumer sends; not below the stream's own subjects.
+    pub(super) fn deliver_subject(&self, receiver: u32) -> String {
+        format!("busmark-deliver-{}.{receiver}", self.topology.prefix)
+    }
+
+    /// Deletes what is there and creates the stream and all consumers anew.
+    pub(super) async fn create(&self) -> Result<(), DriverError> {
+        if self.topology.delivery == Delivery::WorkQueue && self.options.ack == AckPolicy::All {
+            let what =
+                "ack = \"all\" can't be used by a work queue: it would acknowledge the messages of others";
+            return Err(DriverError::new(ErrorKind::Fatal, NAME, what).remedy("use \"explicit\" or \"none\""));
+        }
+        self.delete().await?;
+        let config = stream::Config {
+            name: self.stream(),
+            subjects: vec![self.subjects.all()],
+            storage: match self.options.storage {
+                Storage::File => StorageType::File,
+                Storage::Memory => StorageType::Memory,
+            },
+            num_replicas: usize::from(self.options.replicas.max(1)),
+            ..stream::Config::default()
+        };
+        self.context.create_stream(config).await.map_err(|error| self.fatal("create the stream", error))?;
+        futures_util::stream::iter(0..self.topology.receivers())
+            .map(|receiver| self.create_consumer(receiver))
+            .buffer_unordered(CONCURRENT_REQUESTS)
+            .try_collect()
+            .await
+    }
+
+    /// Deletes the stream with its consumers, if it is there.
+    pub(super) async fn delete(&self) -> Result<(), DriverError> {
+        match self.context.delete_stream(self.stream()).await.map_err(|error| error.kind()) {
+            Ok(_) => Ok(()),
+            Err(DeleteStreamErrorKind::JetStream(error)) if error.error_code().0 == STREAM_NOT_FOUND => {
+                Ok(())
+            }
+            Err(kind) => Err(self.fatal("delete the stream", kind)),
+        }
+    }
+
+    /// What the consumers have not delivered or got no acknowledgement for, and what the stream's limits took
+    /// away before a consumer reached it.
+    pub(super) async fn leftovers(&self) -> Result<Leftovers, DriverError> {
+        let stream = self
+            .context
+            .get_stream(self.stream())
+            .await
+            .map_err(|error| self.fatal("ask for the stream", error))?;
+        let before_first = stream.cached_info().state.first_sequence.saturating_sub(1);
+        futures_util::stream::iter(0..self.topology.receivers())
+            .map(|receiver| {
+                let stream = &stream;
+                async move { stream.consumer_info(Self::consumer(receiver)).await }
+            })
+            .buffer_unordered(CONCURRENT_REQUESTS)
+            .map_err(|error| self.fatal("ask for a consumer", error))
+            .try_fold(Leftovers::default(), async |sum, info| {
+                let unacknowledged = match self.options.ack {
+                    AckPolicy::None => 0,
+                    AckPolicy::All | AckPolicy::Explicit => info.num_ack_pending as u64,
+                };
+                Ok(Leftovers {
+                    pending: sum.pending + info.num_pending + unacknowledged,
+                    discarded: sum.discarded + before_first.saturating_sub(info.delivered.stream_sequence),
+                })
+            })
+            .await
+    }
+
+    async fn create_consumer(&self, receiver: u32) -> Result<(), DriverError> {
+        let created = match self.options.consumer {
+            ConsumerKind::Pull => {
+                let config = self.pull_config(receiver);
+                self.context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
+            }
+            ConsumerKind::Push => {
+                let config = self.push_config(receiver);
+                self.context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
+            }
+        };
+        created.map_err(|error| self.fatal("create a consumer", error))
+    }
+
+    fn pull_config(&self, receiver: u32) -> pull::Config {
+        let (filter_subject, filter_subjects) = self.filters(receiver);
+        pull::Config {
+            durable_name: Some(Self::consumer(receiver)),
+            deliver_policy: self.deliver_policy(),
+            ack_policy: self.ack_policy(),
+            ack_wait: self.ack_wait(),
+            max_ack_pending: self.max_ack_pending(),
+            filter_subject,
+            filter_subjects,
+            ..pull::Config::default()
+        }
+    }
+
+    fn push_config(&self, receiver: u32) -> push::Config {
+        let (filter_subject, filter_subjects) = self.filters(receiver);
+        push::Config {
+            durable_name: Some(Self::consumer(receiver)),
+            deliver_subject: self.deliver_subject(receiver),
+            deliver_group: match self.topology.delivery {
+                Delivery::FanOut => None,
+                Delivery::WorkQueue => Some(Self::consumer(receiver)),
+            },
+            deliver_policy: self.deliver_policy(),
+            ack_policy: self.ack_policy(),
+            ack_wait: self.ack_wait(),
+            max_ack_pending: self.max_ack_pending(),
+            filter_subject,
+            filter_subjects,
+            ..push::Config::default()
+        }
+    }
+
+    /// One filter goes into the old field, several into the new one; the server wants it so.
+    fn filters(&self, receiver: u32) -> (String, Vec<String>) {
+        let mut filters = self.subjects.filters(&self.topology.topics_of_receiver(receiver));
+        match filters.len() {
+            1 => (filters.remove(0), Vec::new()),
+            _ => (String::new(), filters),
+        }
+    }
+
+    fn deliver_policy(&self) -> consumer::DeliverPolicy {
+        match self.options.deliver {
+            DeliverPolicy::All => consumer::DeliverPolicy::All,
+            DeliverPolicy::New => consumer::DeliverPolicy::New,
+            DeliverPolicy::Last => consumer::DeliverPolicy::Last,
+        }
+    }
+
+    fn ack_policy(&self) -> consumer::AckPolicy {
+        match self.options.ack {
+            AckPolicy::None => consumer::AckPolicy::None,
+            AckPolicy::All => consumer::AckPolicy::All,
+            AckPolicy::Explicit => consumer::AckPolicy::Explicit,
+        }
+    }
+
+    /// The server refuses a wait for acknowledgements that nobody sends.
+    fn ack_wait(&self) -> std::time::Duration {
+        match self.options.ack {
+            AckPolicy::None => std::time::Duration::ZERO,
+            AckPolicy::All | AckPolicy::Explicit => self.options.ack_wait,
+        }
+    }
+
+    fn max_ack_pending(&self) -> i64 {
+        match (self.options.ack, self.options.max_ack_pending) {
+            (AckPolicy::None, _) => 0,
+            (AckPolicy::All | AckPolicy::Explicit, 0) => -1,
+            (AckPolicy::All | AckPolicy::Explicit, limit) => i64::from(limit),
+        }
+    }
+
+    fn fatal(&self, what: &str, error: impl std::fmt::Display) -> DriverError {
+        if self.link.is_broken() {
+            return self.link.disconnected();
+        }
+        DriverError::new(ErrorKind::Fatal, NAME, format!("could not {what}: {error}"))
+    }
+}

@@ -1,0 +1,153 @@
+//! One connection that never comes back once it broke.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use crate::driver::{DriverError, ErrorKind};
+
+/// How long a connection may take to come about, and a question to be answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longer than any trial: the library sleeps this long before it would connect again.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What the library tells us of a connection from its own tasks.
+#[derive(Debug, Default)]
+struct Told {
+    /// The library asked for the delay of a connection attempt this often; more than once: it broke.
+    attempts: AtomicU32,
+    /// A subscription's queue was full.
+    dropped: AtomicBool,
+    /// The server's last error, which is often the reason of a disconnect.
+    reason: Mutex<Option<String>>,
+}
+
+/// A connection, and whether it still is one.
+#[derive(Debug)]
+pub(super) struct Link {
+    driver: &'static str,
+    client: Client,
+    told: Arc<Told>,
+    broken: watch::Receiver<bool>,
+}
+
+impl Link {
+    /// Connects.
+    pub(super) async fn connect(driver: &'static str, url: &str) -> Result<Self, DriverError> {
+        let told = Arc::new(Told::default());
+        let (broke, broken) = watch::channel(false);
+        let (of_delay, of_event) = (Arc::clone(&told), Arc::clone(&told));
+        let options = ConnectOptions::new()
+            .name("busmark")
+            .connection_timeout(ANSWER_WITHIN)
+            .request_timeout(Some(ANSWER_WITHIN))
+            .skip_subject_validation(true)
+            .ignore_discovered_servers()
+            // Asked before every attempt, the first one included. An event would do too, but the library
+            // throws events away when there are many of them.
+            .reconnect_delay_callback(move |_| {
+                if of_delay.attempts.fetch_add(1, Ordering::Relaxed) == 0 {
+                    return Duration::ZERO;
+                }
+                broke.send_replace(true);
+                NEVER
+            })
+            .event_callback(move |event| {
+                of_event.note(&event);
+                std::future::ready(())
+            });
+        let client = options.connect(url).await.map_err(|error| {
+            DriverError::new(ErrorKind::Disconnected, driver, format!("could not connect: {error}"))
+                .remedy("is the server running, and is it a NATS server?")
+                .source(error)
+        })?;
+        Ok(Self { driver, client, told, broken })
+    }
+
+    /// The library's client.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The driver it serves.
+    pub(super) fn driver(&self) -> &'static str {
+        self.driver
+    }
+
+    /// Pends until the connection broke. Cancel-safe.
+    pub(super) async fn broken(&self) -> DriverError {
+        let mut broken = self.broken.clone();
+        // The sender lives in the library's options; if it is gone, so is the connection.
+        let _gone_means_broken = broken.wait_for(|broken| *broken).await;
+        self.disconnected()
+    }
+
+    /// Whether the connection broke already.
+    pub(super) fn is_broken(&self) -> bool {
+        *self.broken.borrow() || self.broken.has_changed().is_err()
+    }
+
+    /// The error for a broken connection, with the server's reason where it gave one.
+    pub(super) fn disconnected(&self) -> DriverError {
+        let reason = self.told.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let what = match reason {
+            Some(reason) => format!("the connection broke: {reason}"),
+            None => "the connection broke".to_owned(),
+        };
+        DriverError::new(ErrorKind::Disconnected, self.driver, what)
+    }
+
+    /// Messages that the library read from the socket but threw away, given how many were taken out of its
+    /// queues. Exact once those queues are empty.
+    pub(super) fn dropped(&self, taken: u64) -> u64 {
+        if !self.told.dropped.load(Ordering::Relaxed) {
+            return 0;
+        }
+        self.client.statistics().in_messages.load(Ordering::Relaxed).saturating_sub(taken)
+    }
+
+    /// Returns once the server has handled everything that was sent on this connection before: it handles a
+    /// connection's protocol lines in order, so a message to ourselves comes back after them. (The library's
+    /// `flush` only says that they were written.) Takes one message out of the library.
+    pub(super) async fn barrier(&self) -> Result<(), DriverError> {
+        let inbox = self.client.new_inbox();
+        let round_trip = async {
+            let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|_| self.disconnected())?;
+            self.client.publish(inbox, "".into()).await.map_err(|_| self.disconnected())?;
+            answers.next().await.ok_or_else(|| self.disconnected())
+        };
+        tokio::select! {
+            answer = tokio::time::timeout(ANSWER_WITHIN, round_trip) => match answer {
+                Ok(answer) => answer.map(|_| ()),
+                Err(_) => Err(DriverError::new(
+                    ErrorKind::Disconnected,
+                    self.driver,
+                    format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+                )),
+            },
+            error = self.broken() => Err(error),
+        }
+    }
+}
+
+impl Told {
+    fn note(&self, event: &Event) {
+        match event {
+            Event::SlowConsumer(_) => self.dropped.store(true, Ordering::Relaxed),
+            Event::ServerError(error) => {
+                *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            }
+            Event::Connected
+            | Event::Disconnected
+            | Event::LameDuckMode
+            | Event::Draining
+            | Event::Closed
+            | Event::ClientError(_) => {}
+        }
+    }
+}

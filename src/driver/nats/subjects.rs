@@ -1,0 +1,108 @@
+//! Topics as NATS subjects: `<prefix>.<index>`, so that one wildcard covers them all.
+
+use async_nats::Subject;
+
+use crate::driver::{DriverError, ErrorKind};
+use crate::scenario::{TopicId, Topology};
+
+/// What separates the levels of a subject.
+const SEPARATOR: char = '.';
+
+/// The subjects of one topology.
+#[derive(Debug, Clone)]
+pub(super) struct Subjects {
+    /// The prefix with its dot.
+    start: String,
+    topics: u32,
+}
+
+impl Subjects {
+    /// The subjects of a topology.
+    pub(super) fn of(topology: &Topology, driver: &'static str) -> Result<Self, DriverError> {
+        let prefix = &topology.prefix;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if prefix.is_empty() || !prefix.chars().all(plain) {
+            let what = format!("topic prefix {prefix:?} is not made of letters, digits, - and _ alone");
+            return Err(DriverError::new(ErrorKind::Fatal, driver, what));
+        }
+        Ok(Self { start: format!("{prefix}{SEPARATOR}"), topics: topology.topics })
+    }
+
+    /// The subject of a topic.
+    pub(super) fn name(&self, topic: TopicId) -> String {
+        format!("{}{}", self.start, topic.0)
+    }
+
+    /// The subjects of all topics, in their order.
+    pub(super) fn table(&self) -> Vec<Subject> {
+        (0..self.topics).map(|topic| Subject::from(self.name(TopicId(topic)))).collect()
+    }
+
+    /// One wildcard for all topics.
+    pub(super) fn all(&self) -> String {
+        format!("{}*", self.start)
+    }
+
+    /// The fewest filters that cover exactly these topics (ascending, distinct).
+    pub(super) fn filters(&self, topics: &[TopicId]) -> Vec<String> {
+        if topics.len() == self.topics as usize {
+            return vec![self.all()];
+        }
+        topics.iter().map(|&topic| self.name(topic)).collect()
+    }
+
+    /// The topic of a subject; `None` if it isn't one of ours.
+    pub(super) fn parse(&self, subject: &str) -> Option<TopicId> {
+        let digits = subject.strip_prefix(self.start.as_str())?;
+        let index: u32 = digits.parse().ok()?;
+        // "+1" and "01" are numbers too, but no subjects of ours.
+        let canonical =
+            digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+        (canonical && index < self.topics).then_some(TopicId(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Delivery, Subscribe};
+
+    fn topology(prefix: &str, topics: u32) -> Topology {
+        Topology {
+            publishers: 1,
+            publisher_connections: 1,
+            subscribers: 1,
+            subscriber_connections: 1,
+            topics,
+            subscribe: Subscribe::All,
+            delivery: Delivery::FanOut,
+            payload_max: 16,
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_topic_is_found_again_by_its_subject_and_nothing_else_is() {
+        let subjects = Subjects::of(&topology("bm", 1000), "nats-core").unwrap();
+        for topic in (0..1000).map(TopicId) {
+            assert_eq!(subjects.parse(&subjects.name(topic)), Some(topic));
+        }
+        for stranger in ["bm.1000", "bm.01", "bm.+1", "bm.", "bm1", "bn.1", "bm.1.2", "bm.-1"] {
+            assert_eq!(subjects.parse(stranger), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn one_wildcard_stands_for_all_topics_and_names_for_some() {
+        let subjects = Subjects::of(&topology("bm", 3), "nats-core").unwrap();
+        assert_eq!(subjects.filters(&[TopicId(0), TopicId(1), TopicId(2)]), ["bm.*"]);
+        assert_eq!(subjects.filters(&[TopicId(0), TopicId(2)]), ["bm.0", "bm.2"]);
+    }
+
+    #[test]
+    fn a_prefix_that_would_change_a_subjects_meaning_is_refused() {
+        for prefix in ["", "a.b", "a*", "a b", ">"] {
+            assert!(Subjects::of(&topology(prefix, 1), "nats-core").is_err(), "{prefix}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What is particular to the NATS drivers, on a real server; what all drivers promise is in conformance.rs.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use busmark::driver::nats::{Jetstream, NatsCore};
+use busmark::driver::{self, AckRun, AckToken, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
+use busmark::scenario::{
+    self, AckPolicy, ConsumerKind, DeliverPolicy, Delivery, DriverConfig, JetstreamOptions, NatsCoreOptions,
+    Storage, Subscribe, Sync, Target, TopicId, Topology,
+};
+use busmark::target::Broker;
+use tokio::time::timeout;
+
+/// What has not happened within this will not happen.
+const WITHIN: Duration = Duration::from_secs(20);
+
+fn options() -> JetstreamOptions {
+    JetstreamOptions {
+        storage: Storage::Memory,
+        replicas: 1,
+        sync: Sync::Interval(Duration::from_secs(120)),
+        consumer: ConsumerKind::Pull,
+        ack: AckPolicy::Explicit,
+        ack_wait: Duration::from_secs(30),
+        max_ack_pending: 1000,
+        deliver: DeliverPolicy::All,
+        pull_batch: 50,
+    }
+}
+
+fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
+    Topology {
+        publishers: 1,
+        publisher_connections: 1,
+        subscribers,
+        subscriber_connections: 1,
+        topics,
+        subscribe: Subscribe::All,
+        delivery,
+        payload_max: 64,
+        prefix: "bm".to_owned(),
+    }
+}
+
+async fn server(driver: DriverConfig, config: &[(&str, &str)]) -> Broker {
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let broker = scenario::Broker::Managed { config };
+    Broker::start(&Target { name: "nats".to_owned(), driver, broker, optional: false }).await.unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(3 * WITHIN, future).await.expect("a test never hangs") })
+}
+
+/// Publishes `count` numbered messages round robin over the topics, and gives what became of each.
+async fn publish(
+    publisher: &mut impl Publisher,
+    topics: u32,
+    count: u64,
+    wait_for_acks: bool,
+) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; usize::try_from(count).unwrap()];
+    let mut answered = 0;
+    let mut note = |run: AckRun| {
+        for number in run.first..run.first + u64::from(run.count) {
+            let twice = outcomes[usize::try_from(number).unwrap()].replace(run.outcome);
+            assert_eq!(twice, None, "message {number} was answered twice");
+            answered += 1;
+        }
+        answered
+    };
+    let mut now = 0;
+    for number in 0..count {
+        let topic = TopicId(u32::try_from(number % u64::from(topics)).unwrap());
+        while publisher.enqueue(topic, &number.to_be_bytes()).unwrap() == Enqueued::Full {
+            publisher.flush(&mut |run| now = note(run)).await.unwrap();
+        }
+    }
+    publisher.flush(&mut |run| now = note(run)).await.unwrap();
+    while wait_for_acks && now < count {
+        let mut each = |run| now = note(run);
+        timeout(WITHIN, publisher.acks(&mut each)).await.expect("acks come").unwrap();
+    }
+    outcomes.into_iter().flatten().collect()
+}
+
+/// What one subscription got: topic, number, flag.
+type Got = Vec<(TopicId, u64, bool)>;
+
+/// Reads until `count` deliveries came, acknowledging each batch if told to.
+async fn read(subscriber: &mut impl Subscriber, count: usize, acknowledge: bool) -> BTreeMap<u32, Got> {
+    let mut got: BTreeMap<u32, Got> = BTreeMap::new();
+    while got.values().map(Vec::len).sum::<usize>() < count {
+        let mut tokens: Vec<AckToken> = Vec::new();
+        let mut each = |delivery: driver::Delivery<'_>| {
+            let number = u64::from_be_bytes(delivery.payload.try_into().unwrap());
+            got.entry(delivery.subscription).or_default().push((
+                delivery.topic,
+                number,
+                delivery.redelivered,
+            ));
+            tokens.extend(delivery.token);
+        };
+        timeout(WITHIN, subscriber.next_batch(&mut each)).await.expect("more comes").unwrap();
+        if acknowledge {
+            subscriber.ack(&tokens).await.unwrap();
+        }
+    }
+    got
+}
+
+/// Everything arrives once, in order, at each subscription, and nothing is left over.
+async fn all_arrive(driver: &impl Driver, delivery: Delivery, acknowledged: bool) {
+    let topology = topology(3, 4, delivery);
+    let count = 5000;
+    driver.prepare(&topology).await.unwrap();
+    let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+    let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+    let copies = topology.receivers() as usize;
+    let (outcomes, got) = tokio::join!(
+        publish(&mut publisher, topology.topics, count, acknowledged),
+        read(&mut subscriber, count as usize * copies, true)
+    );
+    let answers = if acknowledged { count as usize } else { 0 };
+    assert_eq!(outcomes, vec![Outcome::Accepted; answers]);
+    let mut numbers: Vec<u64> = got.values().flatten().map(|(_, number, _)| *number).collect();
+    numbers.sort_unstable();
+    let expected: Vec<u64> = (0..count).flat_map(|number| vec![number; copies]).collect();
+    assert_eq!(numbers, expected);
+    for (topic, number, redelivered) in got.values().flatten() {
+        assert_eq!(u64::from(topic.0), number % u64::from(topology.topics));
+        assert!(!redelivered);
+    }
+    if delivery == Delivery::FanOut {
+        for got in got.values() {
+            assert!(got.is_sorted_by_key(|(_, number, _)| number), "a subscription's order is the stream's");
+        }
+    }
+    assert_eq!(subscriber.client_drops(), 0);
+    if let Some(left) = driver.leftovers(&topology).await.unwrap() {
+        // Acknowledgements may still be on their way; one more question gives them time to arrive.
+        let mut left = left;
+        for _ in 0..1000 {
+            if left.pending == 0 {
+                break;
+            }
+            left = driver.leftovers(&topology).await.unwrap().unwrap();
+        }
+        assert_eq!((left.pending, left.discarded), (0, 0));
+    }
+    driver.tear_down(&topology).await.unwrap();
+}
+
+#[test]
+fn nats_core_delivers_everything_in_both_modes() {
+    block_on(async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
+        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+        for delivery in [Delivery::FanOut, Delivery::WorkQueue] {
+            all_arrive(&driver, delivery, false).await;
+        }
+        broker.stop().await.unwrap();
+    });
+}
+
+fn every_combination() -> impl Iterator<Item = (Storage, ConsumerKind, AckPolicy)> {
+    let acks = [AckPolicy::None, AckPolicy::All, AckPolicy::Explicit];
+    [Storage::File, Storage::Memory].into_iter().flat_map(move |storage| {
+        [ConsumerKind::Pull, ConsumerKind::Push]
+            .into_iter()
+            .flat_map(move |consumer| acks.map(|ack| (storage, consumer, ack)))
+    })
+}
+
+#[test]
+fn jetstream_delivers_everything_with_each_kind_of_consumer_acknowledgement_and_storage() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        for (storage, consumer, ack) in every_combination() {
+            let driver =
+                Jetstream::new(broker.url(), &JetstreamOptions { storage, consumer, ack, ..options() });
+            all_arrive(&driver, Delivery::FanOut, true).await;
+            if ack != AckPolicy::All {
+                all_arrive(&driver, Delivery::WorkQueue, true).await;
+            }
+        }
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_work_queue_that_acknowledges_for_others_is_refused() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let driver = Jetstream::new(broker.url(), &JetstreamOptions { ack: AckPolicy::All, ..options() });
+        let error = driver.prepare(&topology(2, 1, Delivery::WorkQueue)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Fatal, "{error}");
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_acknowledged_comes_again_with_its_flag_and_is_pending_until_then() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let ack_wait = Duration::from_millis(200);
+        let driver = Jetstream::new(broker.url(), &JetstreamOptions { ack_wait, ..options() });
+        let topology = topology(1, 1, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        publish(&mut publisher, 1, 10, true).await;
+        let first = read(&mut subscriber, 10, false).await;
+        assert!(first[&0].iter().all(|(_, _, redelivered)| !redelivered));
+        assert_eq!(driver.leftovers(&topology).await.unwrap().unwrap().pending, 10);
+        let second = read(&mut subscriber, 10, true).await;
+        assert!(second[&0].iter().all(|(_, _, redelivered)| *redelivered));
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_nobody_read_is_pending_for_each_receiver_and_prepare_takes_it_away() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let driver = Jetstream::new(broker.url(), &options());
+        let topology = topology(3, 2, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        publish(&mut publisher, 2, 7, true).await;
+        assert_eq!(driver.leftovers(&topology).await.unwrap().unwrap().pending, 3 * 7);
+        driver.prepare(&topology).await.unwrap();
+        assert_eq!(driver.leftovers(&topology).await.unwrap().unwrap().pending, 0);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_that_the_server_refuses_is_rejected_at_its_own_index() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[("jetstream.max_mem", "100KB")]).await;
+        let driver = Jetstream::new(broker.url(), &options());
+        let topology = topology(1, 1, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        let outcomes = publish(&mut publisher, 1, 20_000, true).await;
+        let accepted = outcomes.iter().filter(|&&outcome| outcome == Outcome::Accepted).count();
+        assert!(accepted > 100 && accepted < 19_000, "{accepted}");
+        assert_eq!(outcomes[0], Outcome::Accepted);
+        assert_eq!(outcomes[19_999], Outcome::Rejected);
+        let pending = driver.leftovers(&topology).await.unwrap().unwrap().pending;
+        assert_eq!(pending, accepted as u64, "the server has exactly what it accepted");
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_above_the_servers_limit_is_rejected_before_it_is_sent() {
+    block_on(async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[("max_payload", "1KB")]).await;
+        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+        let mut publisher = driver.publisher(&topology(1, 1, Delivery::FanOut), 0).await.unwrap();
+        let error = publisher.enqueue(TopicId(0), &[0; 1025]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
+        assert_eq!(publisher.enqueue(TopicId(0), &[0; 1024]).unwrap(), Enqueued::Yes);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_broker_that_dies_is_disconnected_for_publishers_and_subscribers_and_stays_so() {
+    block_on(async {
+        let mut broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let driver = Jetstream::new(broker.url(), &options());
+        let topology = topology(1, 1, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        broker.kill().await;
+        for _ in 0..2 {
+            let read = timeout(WITHIN, subscriber.next_batch(&mut |_| ())).await.expect("it is noticed");
+            assert_eq!(read.unwrap_err().kind, ErrorKind::Disconnected);
+            let acks = timeout(WITHIN, publisher.acks(&mut |_| ())).await.expect("it is noticed");
+            assert_eq!(acks.unwrap_err().kind, ErrorKind::Disconnected);
+            assert_eq!(publisher.enqueue(TopicId(0), b"x").unwrap_err().kind, ErrorKind::Disconnected);
+        }
+        assert_eq!(driver.prepare(&topology).await.unwrap_err().kind, ErrorKind::Disconnected);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_the_library_drops_is_counted_to_the_message() {
+    block_on(async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
+        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+        let topology = topology(1, 1, Delivery::FanOut);
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        // More than the library's queue of 65,536 holds, while nobody reads; chunks leave it some room.
+        let sent = 150_000;
+        publish(&mut publisher, 1, sent, false).await;
+        let mut received = 0u64;
+        while let Ok(batch) =
+            timeout(Duration::from_millis(500), subscriber.next_batch(&mut |_| received += 1)).await
+        {
+            batch.unwrap();
+        }
+        assert!(received < sent, "this test wants to see drops");
+        assert_eq!(subscriber.client_drops(), sent - received);
+        broker.stop().await.unwrap();
+    });
+}

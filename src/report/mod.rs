@@ -1,7 +1,26 @@
 //! Renders finished results (CSV, JSON, HDR logs, console table, charts, HTML); computes nothing.
 
 pub mod charts;
+mod columns;
+mod curve;
 mod error;
+mod estimate;
+mod files;
+mod folder;
+mod gallery;
 pub mod humanise;
+mod loaded;
+mod manifest;
+mod summary;
+mod tables;
 
+pub use columns::{Cell, Column, columns};
+pub use curve::{Curve, shares};
 pub use error::ReportError;
+pub use estimate::{CONFIDENCE, Estimate, Interval};
+pub use folder::ResultsFolder;
+pub use gallery::{Picture, pictures};
+pub use loaded::Loaded;
+pub use manifest::{Build, Manifest, SCHEMA_VERSION, TargetManifest};
+pub use summary::{Headline, Summary, TrialReason, headlines};
+pub use tables::{Trial, summary as summary_csv};

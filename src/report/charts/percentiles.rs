@@ -13,6 +13,8 @@ pub struct LatencyByPercentile {
     pub title: String,
     /// Under which conditions.
     pub subtitle: String,
+    /// The latency, as the axis names it.
+    pub latency: String,
     /// One line per target, usually its median trial.
     pub lines: Vec<PercentileLine>,
 }
@@ -45,7 +47,7 @@ impl Chart for LatencyByPercentile {
         let x = Axis::percentiles(all().map(|(q, _)| *q).fold(0.0, f64::max));
         let y = Axis::latency(all().map(|(_, us)| *us));
         let highest = x.high();
-        let mut plot = sheet::plot(&area, (x, "messages delivered within"), (y, "delivery time"), scale)?;
+        let mut plot = sheet::plot(&area, (x, "messages delivered within"), (y, &self.latency), scale)?;
         for (index, line) in self.lines.iter().enumerate() {
             sheet::line(&mut plot, &line.points, sheet::stroke(index, 2.0, scale))?;
             for wanted in MARKED.into_iter().filter(|q| *q <= highest) {

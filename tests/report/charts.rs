@@ -1,4 +1,4 @@
-//! Charts hold exactly the points they are given, draw text without any font of the machine, and stay within the sheet.
+//! Charts hold exactly the points they are given, draw text without any font of the machine, and stay on the sheet.
 
 use busmark::report::charts::{
     self, Bars, LatencyByPercentile, OverTime, Panel, PercentileLine, PhaseSpan, TimeSeries,
@@ -16,6 +16,7 @@ fn latency_chart() -> LatencyByPercentile {
     LatencyByPercentile {
         title: "Delivery time by percentile: redis-vs-jetstream".to_owned(),
         subtitle: "1 KiB, 100 publishers, 100 subscribers, 20.0 k/s offered; median trial of 5".to_owned(),
+        latency: "delivery time".to_owned(),
         lines: vec![
             percentile_line("redis-8", 60.0, 0.0005),
             percentile_line("nats-2.11", 90.0, 0.0),
@@ -181,7 +182,12 @@ fn png_and_svg_show_the_same_sheet_and_the_png_is_twice_as_dense() {
 
 #[test]
 fn a_chart_of_nothing_is_an_empty_sheet_and_no_panic() {
-    let empty = LatencyByPercentile { title: "t".to_owned(), subtitle: String::new(), lines: vec![] };
+    let empty = LatencyByPercentile {
+        title: "t".to_owned(),
+        subtitle: String::new(),
+        latency: String::new(),
+        lines: vec![],
+    };
     assert!(charts::svg(&empty).unwrap().contains("50 %"));
     let (title, subtitle) = ("t".to_owned(), String::new());
     assert!(charts::svg(&OverTime { title, subtitle, phases: vec![], series: vec![] }).is_ok());

@@ -1,0 +1,108 @@
+//! A median over trials with the interval it is known to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::Quantile;
+
+/// Probability with which an interval holds the true median, at least.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// A median over trials. Latencies may be infinite (written `inf`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Median of the trials' values.
+    #[serde(with = "number")]
+    pub median: f64,
+    /// Lower and upper end of its rank interval at [`CONFIDENCE`]; empty below six trials, which can't give one.
+    pub interval: Option<Interval>,
+    /// How many trials.
+    pub trials: u32,
+}
+
+/// Two order statistics between which the median lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    #[serde(with = "number")]
+    pub low: f64,
+    /// Upper end.
+    #[serde(with = "number")]
+    pub high: f64,
+}
+
+impl Estimate {
+    /// Of the values of all trials; `None` without any.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (count, middle) = (sorted.len(), sorted.len() / 2);
+        let upper = *sorted.get(middle)?;
+        let median = if count % 2 == 1 { upper } else { sorted[middle - 1].midpoint(upper) };
+        let interval = rank(count).map(|rank| Interval { low: sorted[rank], high: sorted[count - 1 - rank] });
+        Some(Self { median, interval, trials: count as u32 })
+    }
+}
+
+/// The innermost rank whose order statistic and its mirror hold the median with [`CONFIDENCE`]:
+/// the median lies below the k-th of n values with the probability of at most k − 1 heads in n tosses.
+fn rank(count: usize) -> Option<usize> {
+    let mut tosses = 0.5f64.powi(i32::try_from(count).ok()?);
+    let mut below = 0.0;
+    let mut found = None;
+    for rank in 0..count / 2 {
+        below += tosses;
+        if 1.0 - 2.0 * below < CONFIDENCE {
+            break;
+        }
+        found = Some(rank);
+        tosses *= (count - rank) as f64 / (rank + 1) as f64;
+    }
+    found
+}
+
+/// Numbers in JSON, with `inf` for infinity as everywhere in a results folder.
+mod number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Quantile;
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        Quantile::from_micros(*value).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Quantile::deserialize(deserializer).map(Quantile::micros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_than_six_trials_give_a_median_but_no_interval() {
+        let estimate = Estimate::of(&[5.0, 1.0, 3.0, 2.0, 4.0]).unwrap();
+        assert_eq!((estimate.median, estimate.interval, estimate.trials), (3.0, None, 5));
+        assert_eq!(Estimate::of(&[]), None);
+    }
+
+    #[test]
+    fn ranks_are_those_of_the_binomial_table() {
+        // Conover, Practical Nonparametric Statistics: k for 95 % and n = 6, 9, 12, 15, 20.
+        for (count, k) in [(6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4), (20, 6)] {
+            assert_eq!(rank(count).map(|rank| rank + 1), Some(k), "n = {count}");
+        }
+        assert_eq!(rank(5), None);
+    }
+
+    #[test]
+    fn a_median_of_undelivered_messages_is_infinite_and_reads_back() {
+        let estimate = Estimate::of(&[1.0, f64::INFINITY, f64::INFINITY, 2.0, 3.0, f64::INFINITY]).unwrap();
+        assert_eq!(estimate.median, f64::INFINITY);
+        assert_eq!(estimate.interval, Some(Interval { low: 1.0, high: f64::INFINITY }));
+        let text = serde_json::to_string(&estimate).unwrap();
+        assert!(text.contains("\"median\":\"inf\""), "{text}");
+        assert_eq!(serde_json::from_str::<Estimate>(&text).unwrap(), estimate);
+    }
+}

@@ -1,0 +1,6 @@
+//! What a run leaves behind: files, charts, tables, and how they are read back.
+
+mod charts;
+mod csv;
+mod fixture;
+mod folder;

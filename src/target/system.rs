@@ -34,6 +34,15 @@ impl System {
         }
     }
 
+    /// The drivers that speak to it.
+    #[must_use]
+    pub fn drivers(self) -> &'static [&'static str] {
+        match self {
+            Self::Redis => &["redis-pubsub"],
+            Self::Nats => &["nats-core", "jetstream"],
+        }
+    }
+
     /// The server's program.
     #[must_use]
     pub fn program(self) -> &'static str {

@@ -4,16 +4,23 @@
 
 mod books;
 mod closing;
+mod histogram;
+mod hlog;
 mod lane_book;
 mod ledger;
 mod quantile;
 mod record;
+mod recorder;
+mod slowest;
 mod stamp;
 mod tally;
+mod timeline;
 mod window;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
 pub use closing::{Closing, close_books, close_counting};
+pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST, LatencyHistogram};
+pub use hlog::IntervalLog;
 pub use lane_book::{LaneBook, MIN_WINDOW};
 pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
 pub use quantile::{Quantile, Quantiles};
@@ -21,6 +28,9 @@ pub use record::{
     CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,
     TrialRecord, Verdict,
 };
+pub use recorder::{DeliveryRecorder, DeliveryRest, PublishRecorder, Times};
+pub use slowest::{SLOWEST, Slowest};
 pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail, body_sum};
 pub use tally::Tally;
+pub use timeline::{Collected, INTERVAL, Timeline, Totals};
 pub use window::{LedgerExtent, MEMORY_CAP_BYTES, SMALLEST_WINDOW, memory_for, window_for};

@@ -82,6 +82,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// The shortest exact way to write a time span, such as `250us` (up to 584 years).
 #[must_use]
 pub fn duration(span: Duration) -> String {
+    if span.is_zero() {
+        return "0s".to_owned();
+    }
     print(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), &DURATION)
 }
 

@@ -88,7 +88,7 @@ fn all_mistakes_are_reported_together_each_with_its_place() {
     let found = mistakes(text, &[]);
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(
-        found[0].starts_with("x.toml:3:1: workload: unknown key `pubishers`; did you mean `publishers`?")
+        found[0].starts_with("x.toml:3:1: workload: unknown key `pubishers` (did you mean `publishers`?)")
     );
     assert!(found[1].starts_with("x.toml:4:8: workload.rate: `50k` has "), "{}", found[1]);
     assert!(found[1].contains("50k/s"), "{}", found[1]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
 
 use crate::scenario::{Override, ScenarioError, schema, shipped};
@@ -142,7 +142,8 @@ fn init(file: &Path, from: &str) -> anyhow::Result<ExitCode> {
         return Ok(shipped::open(from, &[]).map_or_else(|error| wrong(&error), |_| ExitCode::from(WRONG)));
     };
     if file.exists() {
-        bail!("{} is there already; give another name: busmark scenario init FILE", file.display());
+        let message = "is there already; give another name: busmark scenario init FILE";
+        return Ok(wrong(&ScenarioError::whole(&file.display().to_string(), message)));
     }
     std::fs::write(file, shipped.text).with_context(|| format!("can't write {}", file.display()))?;
     say(&format!("wrote {}; run it: busmark run {}\n", file.display(), file.display()));

@@ -124,9 +124,9 @@ pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
-/// `; did you mean …?` for a typo, or nothing.
+/// ` (did you mean …?)` for a typo, or nothing.
 pub(super) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(given, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    nearest(given, known).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
 }
 
 /// Quotes and joins what is allowed.

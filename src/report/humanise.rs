@@ -59,7 +59,11 @@ pub fn bytes(value: u64) -> String {
         scaled /= 1_024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{value} B") } else { format!("{} {}", significant(scaled), UNITS[unit]) }
+    if scaled.fract() == 0.0 {
+        format!("{scaled} {}", UNITS[unit])
+    } else {
+        format!("{} {}", significant(scaled), UNITS[unit])
+    }
 }
 
 /// A share (0 to 1) in percent: `0 %`, `0.0012 %`, `37.5 %`.
@@ -126,6 +130,7 @@ mod tests {
         assert_eq!(rate(19_999.9), "20.0 k/s");
         assert_eq!(rate(2_560_000.0), "2.56 M/s");
         assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(1_024), "1 KiB");
         assert_eq!(bytes(12_900_000), "12.3 MiB");
         assert_eq!(bytes(1_048_575), "1.00 MiB");
         assert_eq!(count(0), "0");

@@ -14,6 +14,7 @@ pub(crate) fn manifest(trials: u32) -> Manifest {
     let target = |name: &str, driver: &str, version: &str, guarantee: &str| TargetManifest {
         name: name.to_owned(),
         driver: driver.to_owned(),
+        client: if driver == "jetstream" { "library" } else { "wire" }.to_owned(),
         broker: "managed".to_owned(),
         broker_version: Some(version.to_owned()),
         guarantee: guarantee.to_owned(),

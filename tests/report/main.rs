@@ -1,6 +1,7 @@
 //! What a run leaves behind: files, charts, tables, and how they are read back.
 
 mod charts;
+mod console;
 mod csv;
 mod fixture;
 mod folder;

@@ -18,6 +18,7 @@ mod guarantees;
 pub mod loopback;
 pub mod nats;
 mod open;
+pub mod redis_pubsub;
 
 pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};

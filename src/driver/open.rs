@@ -3,8 +3,9 @@
 
 use super::loopback::Loopback;
 use super::nats::{Jetstream, NatsCore};
-use super::{Driver, DriverError, ErrorKind};
-use crate::scenario::DriverConfig;
+use super::redis_pubsub::{LibraryClient, WireClient};
+use super::{Driver, DriverError};
+use crate::scenario::{Client, DriverConfig};
 
 /// What to do with a driver once it is known which one it is.
 pub trait Visitor {
@@ -23,10 +24,11 @@ pub trait Visitor {
 pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<V::Output, DriverError> {
     match config {
         DriverConfig::Loopback(options) => Ok(visitor.visit(Loopback::from_url(options.clone(), url))),
+        DriverConfig::RedisPubsub(options) => match options.client {
+            Client::Wire => Ok(visitor.visit(WireClient::new(url)?)),
+            Client::Library => Ok(visitor.visit(LibraryClient::new(url)?)),
+        },
         DriverConfig::NatsCore(options) => Ok(visitor.visit(NatsCore::new(url, options))),
         DriverConfig::Jetstream(options) => Ok(visitor.visit(Jetstream::new(url, options))),
-        DriverConfig::RedisPubsub(_) => {
-            Err(DriverError::new(ErrorKind::Fatal, config.name(), "this driver is not built in"))
-        }
     }
 }

@@ -1,0 +1,67 @@
+//! The wire client: frames built in place, written together, and parsed in the read buffer.
+
+mod link;
+mod publisher;
+mod subscriber;
+
+use std::sync::Arc;
+
+pub use publisher::WirePublisher;
+pub use subscriber::WireSubscriber;
+
+use super::address::Address;
+use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
+use crate::scenario::{Subscription, Topology};
+use link::Link;
+
+/// Redis Pub/Sub over a plain socket.
+#[derive(Debug, Clone)]
+pub struct WireClient {
+    address: Arc<Address>,
+}
+
+impl WireClient {
+    /// A client for the server at `url` (`redis://…` or `unix://…`).
+    ///
+    /// # Errors
+    /// `Fatal` if the URL is none.
+    pub fn new(url: &str) -> Result<Self, DriverError> {
+        Ok(Self { address: Arc::new(Address::parse(url)?) })
+    }
+}
+
+impl Driver for WireClient {
+    type Publisher = WirePublisher;
+    type Subscriber = WireSubscriber;
+
+    fn guarantees(&self) -> Guarantees {
+        super::guarantees(Vec::new())
+    }
+
+    /// Pub/Sub stores nothing, so there is nothing to clear; this finds out whether the server is there.
+    async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        super::check(topology)?;
+        Link::open(&self.address, 0).await.map(drop)
+    }
+
+    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Self::Publisher, DriverError> {
+        Ok(WirePublisher::new(Link::open(&self.address, 0).await?, topology))
+    }
+
+    async fn subscriber(
+        &self,
+        topology: &Topology,
+        subscriptions: &[Subscription],
+    ) -> Result<Self::Subscriber, DriverError> {
+        let link = Link::open(&self.address, topology.payload_max).await?;
+        WireSubscriber::subscribe(link, topology, subscriptions).await
+    }
+
+    async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
+        Ok(None)
+    }
+
+    async fn tear_down(&self, _topology: &Topology) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! The publishing side: PUBLISH frames in one output buffer, replies counted in order.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use super::super::{FRAME_BYTES, NAME, OUTPUT_BYTES, check_length, fatal, no_topic};
+use super::link::{Link, broken};
+use crate::driver::{AckRun, DriverError, Enqueued, Outcome, Publisher};
+use crate::scenario::{TopicId, Topology};
+use crate::wire::resp::{PublishFrame, Reply, integer_run, scan};
+
+/// A publishing connection over a plain socket.
+#[derive(Debug)]
+pub struct WirePublisher {
+    link: Link,
+    topology: Topology,
+    /// By topic; built at the first message there.
+    frames: Vec<Option<PublishFrame>>,
+    output: Vec<u8>,
+    /// Bytes of `output` that the socket has taken.
+    written: usize,
+    answers: Answers,
+}
+
+/// Replies matched to messages by counting.
+#[derive(Debug, Default)]
+struct Answers {
+    enqueued: u64,
+    answered: u64,
+    /// A refusal was put into the log already.
+    told: bool,
+}
+
+impl WirePublisher {
+    pub(super) fn new(link: Link, topology: &Topology) -> Self {
+        Self {
+            link,
+            frames: vec![None; topology.topics as usize],
+            topology: topology.clone(),
+            output: Vec::new(),
+            written: 0,
+            answers: Answers::default(),
+        }
+    }
+
+    /// Moves what was written out of the way; whether `more` bytes then fit.
+    #[cold]
+    fn make_room(&mut self, more: usize) -> bool {
+        self.output.drain(..self.written);
+        self.written = 0;
+        self.output.is_empty() || self.output.len() + more <= OUTPUT_BYTES
+    }
+
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        each: &mut impl FnMut(AckRun),
+    ) -> Poll<Result<(), DriverError>> {
+        while self.written < self.output.len() {
+            match self.link.poll_write(cx, &self.output[self.written..]) {
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => {
+                    // What was answered before the end is known, and is still to be had.
+                    while let Poll::Ready(Ok(())) = self.link.poll_read(cx) {
+                        self.answers.take(&mut self.link, each)?;
+                    }
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    ready!(self.link.poll_read(cx))?;
+                    self.answers.take(&mut self.link, each)?;
+                }
+            }
+        }
+        self.output.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Publisher for WirePublisher {
+    #[inline]
+    fn enqueue(&mut self, topic: TopicId, payload: &[u8]) -> Result<Enqueued, DriverError> {
+        check_length(payload)?;
+        let more = self.topology.prefix.len() + FRAME_BYTES + payload.len();
+        if self.output.len() + more > OUTPUT_BYTES && !self.make_room(more) {
+            return Ok(Enqueued::Full);
+        }
+        let frame = match self.frames.get_mut(topic.0 as usize) {
+            Some(Some(frame)) => frame,
+            Some(slot) => slot.insert(PublishFrame::new(self.topology.topic_name(topic).as_bytes())),
+            None => return Err(no_topic(topic)),
+        };
+        frame.append(&mut self.output, payload);
+        self.answers.enqueued += 1;
+        Ok(Enqueued::Yes)
+    }
+
+    async fn flush(&mut self, each: &mut impl FnMut(AckRun)) -> Result<(), DriverError> {
+        poll_fn(|cx| self.poll_flush(cx, each)).await
+    }
+
+    async fn acks(&mut self, each: &mut impl FnMut(AckRun)) -> Result<(), DriverError> {
+        poll_fn(|cx| {
+            loop {
+                ready!(self.link.poll_read(cx))?;
+                if self.answers.take(&mut self.link, each)? {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Answers {
+    /// Hands over all whole replies; whether there were any.
+    fn take(&mut self, link: &mut Link, each: &mut impl FnMut(AckRun)) -> Result<bool, DriverError> {
+        let before = self.answered;
+        loop {
+            let run = integer_run(link.unread());
+            link.consume(run.length);
+            self.hand_over(run.count, Outcome::Accepted, each)?;
+            if link.unread().is_empty() {
+                break;
+            }
+            let (outcome, length) = match scan(link.unread()).map_err(broken)? {
+                None => break,
+                Some((Reply::Integer(_), length)) => (Outcome::Accepted, length),
+                Some((Reply::Error(text), length)) => {
+                    self.tell(text);
+                    (Outcome::Rejected, length)
+                }
+                Some(_) => return Err(fatal("the server answers PUBLISH with something else than a number")),
+            };
+            link.consume(length);
+            self.hand_over(1, outcome, each)?;
+        }
+        Ok(self.answered > before)
+    }
+
+    fn hand_over(
+        &mut self,
+        count: usize,
+        outcome: Outcome,
+        each: &mut impl FnMut(AckRun),
+    ) -> Result<(), DriverError> {
+        if count as u64 > self.enqueued - self.answered {
+            return Err(fatal("the server answers more messages than it was sent"));
+        }
+        if count > 0 {
+            each(AckRun { first: self.answered, count: count as u32, outcome });
+            self.answered += count as u64;
+        }
+        Ok(())
+    }
+
+    /// The first refusal of a connection goes to the log with its words; all are counted.
+    fn tell(&mut self, text: &[u8]) {
+        if !self.told {
+            self.told = true;
+            tracing::warn!("{NAME}: PUBLISH was refused: {}", String::from_utf8_lossy(text));
+        }
+    }
+}

@@ -13,8 +13,10 @@ mod record;
 mod recorder;
 mod slowest;
 mod stamp;
+mod summary;
 mod tally;
 mod timeline;
+pub mod verdict;
 mod window;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
@@ -31,6 +33,8 @@ pub use record::{
 pub use recorder::{DeliveryRecorder, DeliveryRest, PublishRecorder, Times};
 pub use slowest::{SLOWEST, Slowest};
 pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail, body_sum};
+pub use summary::Ranking;
 pub use tally::Tally;
 pub use timeline::{Collected, INTERVAL, Timeline, Totals};
+pub use verdict::{Evidence, LittleEvidence, ThreadEvidence, WarmUpEvidence, judge};
 pub use window::{LedgerExtent, MEMORY_CAP_BYTES, SMALLEST_WINDOW, memory_for, window_for};

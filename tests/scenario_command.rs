@@ -7,7 +7,8 @@ use busmark::cli::scenario::{ScenarioCommand, overrides, run};
 use busmark::scenario::{Scenario, shipped};
 
 fn init(file: PathBuf, from: &str) -> String {
-    let code: ExitCode = run(&ScenarioCommand::Init { file, from: from.to_owned() }).expect("it can be written");
+    let code: ExitCode =
+        run(&ScenarioCommand::Init { file, from: from.to_owned() }).expect("it can be written");
     format!("{code:?}")
 }
 
@@ -30,7 +31,10 @@ fn a_file_beats_a_shipped_name_and_a_name_that_is_neither_finds_its_neighbour() 
     assert_eq!(shipped::open(&file.display().to_string(), &[]).unwrap().name, "own");
     assert_eq!(shipped::open("ci/smoke.toml", &[]).unwrap().name, "smoke");
     let error = shipped::open("redis-vs-jetstrem", &[]).unwrap_err().to_string();
-    assert!(error.contains("did you mean `redis-vs-jetstream`?") && error.contains("`drivers/loopback`"), "{error}");
+    assert!(
+        error.contains("did you mean `redis-vs-jetstream`?") && error.contains("`drivers/loopback`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -40,7 +44,9 @@ fn a_fill_file_is_looked_for_beside_the_scenario() {
     let text = shipped::find("ci/smoke").unwrap().text;
     let text = text.replace("payload = ", "fill = { file = \"body.txt\" }\npayload = ");
     std::fs::write(&file, text).unwrap();
-    assert!(Scenario::load(&file, &[]).unwrap_err().to_string().contains("body.txt` isn't there, or is empty"));
+    assert!(
+        Scenario::load(&file, &[]).unwrap_err().to_string().contains("body.txt` isn't there, or is empty")
+    );
     std::fs::write(folder.path().join("body.txt"), "lorem ipsum").unwrap();
     assert!(Scenario::load(&file, &[]).unwrap().to_toml().contains("body.txt"));
 }

@@ -12,7 +12,7 @@ use busmark::scenario::{
     self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, NatsCoreOptions,
     RedisPubsubOptions, Storage, Sync, Target,
 };
-use busmark::target::{Broker, TargetError};
+use busmark::target::{self, Broker, Found, System, TargetError};
 
 /// What is not true within this will not become true.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -36,6 +36,10 @@ fn jetstream() -> DriverConfig {
         deliver: DeliverPolicy::All,
         pull_batch: 100,
     })
+}
+
+fn found(system: System) -> Found {
+    target::find(system).expect("run scripts/brokers first")
 }
 
 fn target(driver: DriverConfig, broker: scenario::Broker) -> Target {
@@ -70,9 +74,9 @@ fn dir_of(broker: &Broker) -> PathBuf {
 }
 
 /// Starts a managed broker, checks all it tells, ends it, checks that nothing is left.
-async fn a_managed_broker_comes_and_goes(driver: DriverConfig, version: &str, counter: &str) {
+async fn a_managed_broker_comes_and_goes(driver: DriverConfig, system: System, counter: &str) {
     let broker = Broker::start(&managed(driver, &[])).await.unwrap();
-    assert_eq!(broker.version(), version);
+    assert_eq!(broker.version(), found(system).version);
     let (pids, dir) = (broker.pids().to_vec(), dir_of(&broker));
     assert_eq!(pids.len(), 1);
     assert!(alive(pids[0]) && dir.is_dir());
@@ -92,14 +96,18 @@ async fn a_managed_broker_comes_and_goes(driver: DriverConfig, version: &str, co
 
 #[test]
 fn a_managed_redis_comes_answers_and_goes_and_leaves_nothing() {
-    block_on(a_managed_broker_comes_and_goes(redis(), "8.2.3", "client_output_buffer_limit_disconnections"));
+    block_on(a_managed_broker_comes_and_goes(
+        redis(),
+        System::Redis,
+        "client_output_buffer_limit_disconnections",
+    ));
 }
 
 #[test]
 fn a_managed_nats_comes_answers_and_goes_and_leaves_nothing() {
     block_on(a_managed_broker_comes_and_goes(
         DriverConfig::NatsCore(NatsCoreOptions {}),
-        "2.11.11",
+        System::Nats,
         "slow_consumers",
     ));
 }
@@ -179,7 +187,7 @@ fn anybody_works_in(dir: &Path) -> bool {
 
 #[test]
 fn a_command_of_the_users_is_given_its_port_and_directory_and_its_children_go_with_it() {
-    let server = busmark::target::find(busmark::target::System::Redis).expect("run scripts/brokers first");
+    let server = found(System::Redis);
     let script = format!("{} --port {{port}} --save '' --dir {{dir}} & wait", server.path.display());
     let command = scenario::Broker::Command {
         argv: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
@@ -201,7 +209,7 @@ fn an_external_broker_is_used_where_it_is_and_has_no_sample() {
         let theirs = Broker::start(&managed(redis(), &[])).await.unwrap();
         let external = scenario::Broker::External { url: theirs.url().to_owned() };
         let ours = Broker::start(&target(redis(), external)).await.unwrap();
-        assert_eq!((ours.pids(), ours.sample(), ours.version()), (&[][..], None, "8.2.3"));
+        assert_eq!((ours.pids(), ours.sample(), ours.version()), (&[][..], None, theirs.version()));
         assert_eq!(ours.counters().await.unwrap().server, theirs.counters().await.unwrap().server);
         ours.stop().await.unwrap();
         assert!(theirs.counters().await.is_ok(), "stopping ours must not end theirs");

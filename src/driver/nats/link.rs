@@ -13,6 +13,9 @@ use crate::driver::{DriverError, ErrorKind};
 /// How long a connection may take to come about, and a question to be answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// The library's own default, which the drivers' declared deviations name.
+const DEFAULT_CAPACITY: usize = 65_536;
+
 /// Longer than any trial: the library sleeps this long before it would connect again.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -37,8 +40,18 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects.
+    /// Connects, with the library's own bound on each subscription's queue: what an application gets.
     pub(super) async fn connect(driver: &'static str, url: &str) -> Result<Self, DriverError> {
+        Self::with_capacity(driver, url, DEFAULT_CAPACITY).await
+    }
+
+    /// Connects, with room for `capacity` messages in each subscription's queue; room is not memory until it
+    /// is used.
+    pub(super) async fn with_capacity(
+        driver: &'static str,
+        url: &str,
+        capacity: usize,
+    ) -> Result<Self, DriverError> {
         let told = Arc::new(Told::default());
         let (broke, broken) = watch::channel(false);
         let (of_delay, of_event) = (Arc::clone(&told), Arc::clone(&told));
@@ -46,6 +59,7 @@ impl Link {
             .name("busmark")
             .connection_timeout(ANSWER_WITHIN)
             .request_timeout(Some(ANSWER_WITHIN))
+            .subscription_capacity(capacity)
             .skip_subject_validation(true)
             .ignore_discovered_servers()
             // Asked before every attempt, the first one included. An event would do too, but the library

@@ -78,7 +78,8 @@ impl Driver for Jetstream {
 
     async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Publisher, DriverError> {
         let subjects = Subjects::of(topology, NAME)?;
-        Publisher::open(Link::connect(NAME, &self.url).await?, &subjects).await
+        let link = Link::with_capacity(NAME, &self.url, publish::ANSWERS_MAX).await?;
+        Publisher::open(link, &subjects).await
     }
 
     async fn subscriber(

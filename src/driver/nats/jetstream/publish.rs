@@ -11,6 +11,10 @@ use super::ack;
 use crate::driver::{self, AckRun, DriverError, Enqueued, Outcome};
 use crate::scenario::TopicId;
 
+/// Answers that may wait to be read on one connection, above any in-flight window; further ones are lost, and
+/// their messages stay unknown.
+pub(super) const ANSWERS_MAX: usize = 1 << 20;
+
 /// A connection that publishes.
 pub struct Publisher {
     link: Link,

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod clock;
 pub mod driver;
+pub mod engine;
 pub mod gate;
 pub mod load;
 pub mod measure;

@@ -3,3 +3,4 @@
 pub mod brokers;
 pub mod estimate;
 pub mod scenario;
+pub mod serve;

@@ -262,9 +262,9 @@ const VERB_AT: usize = 8;
 const MESSAGE: &[u8] = b"message";
 
 /// Turns the run of `PUBLISH` commands that `buf` begins with, all to the channel of the first one, into
-/// RESP2 `message` pushes, in place: the two frames differ in the verb only. Stops before the first command
-/// that is anything else, is not whole, or is longer than `max_bulk`.
-pub fn publish_run(buf: &mut [u8], max_bulk: usize) -> PublishRun {
+/// RESP2 `message` pushes, in place: the two frames differ in the verb only. Stops before the first
+/// command that is anything else, is not whole, or is longer than `max_bulk`.
+pub fn publish_run(buf: &mut [u8], max_bulk: usize, most: usize) -> PublishRun {
     let mut run = PublishRun::default();
     if !buf.starts_with(PUBLISH) || buf.get(PUBLISH.len()) != Some(&b'$') {
         return run;
@@ -275,7 +275,7 @@ pub fn publish_run(buf: &mut [u8], max_bulk: usize) -> PublishRun {
     if channel > max_bulk || buf.get(start + channel..head) != Some(b"\r\n") {
         return run;
     }
-    loop {
+    while run.count < most {
         let (done, rest) = buf.split_at_mut(run.length);
         let alike = rest.starts_with(PUBLISH)
             && (run.count == 0 || rest.get(PUBLISH.len()..head) == Some(&done[PUBLISH.len()..head]));
@@ -290,7 +290,35 @@ pub fn publish_run(buf: &mut [u8], max_bulk: usize) -> PublishRun {
         run.count += 1;
         run.length += at + length + 2;
     }
+    run
 }
+
+/// Turns the RESP2 `message` pushes that [`publish_run`] made into RESP3 ones, in place.
+pub fn messages_to_resp3(frames: &mut [u8]) {
+    let mut at = 0;
+    while at < frames.len() {
+        frames[at] = b'>';
+        for _ in 0..3 {
+            // Behind the mark, and then behind each bulk string.
+            at += frames[at..].iter().position(|&byte| byte == b'$').map_or(frames.len(), |to| to + 1);
+            let Some((length, start)) = short_length(frames, at) else { return };
+            at = start + length + 2;
+        }
+    }
+}
+
+/// The channel of the whole-headed `PUBLISH` that `buf` begins with, if it is one that [`publish_run`] takes.
+#[must_use]
+pub fn publish_channel(buf: &[u8]) -> Option<&[u8]> {
+    if !buf.starts_with(PUBLISH) || buf.get(PUBLISH.len()) != Some(&b'$') {
+        return None;
+    }
+    let (length, start) = short_length(buf, PUBLISH.len() + 1)?;
+    buf.get(start..start + length)
+}
+
+/// Bytes of a `message` frame before its channel's length; what follows is a `pmessage`'s end as well.
+pub const MESSAGE_HEAD: usize = PUBLISH.len();
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::resp::append_command;
+use crate::wire::resp::{MessageHead, Protocol, Writer, append_command};
 use proptest::prelude::*;
 
 type Commands = Vec<Vec<Vec<u8>>>;
@@ -114,7 +114,7 @@ fn a_run_of_publishes_becomes_deliveries_up_to_the_first_other_command() {
     let mut stream = [publish(b"ch", b"a"), publish(b"ch", b"bcd")].concat();
     let length = stream.len();
     stream.extend(publish(b"other", b"x"));
-    let run = publish_run(&mut stream, MAX_BULK);
+    let run = publish_run(&mut stream, MAX_BULK, usize::MAX);
     assert_eq!(run, PublishRun { count: 2, length });
     assert_eq!(
         &stream[..length],
@@ -158,12 +158,18 @@ proptest! {
         let mut stream: Vec<u8> = payloads.iter().flat_map(|payload| publish(b"ch", payload)).collect();
         stream.truncate(stream.len().saturating_sub(cut));
         let (commands, _) = fed(&stream, &[stream.len().max(1)]);
-        let run = publish_run(&mut stream, MAX_BULK);
+        let run = publish_run(&mut stream, MAX_BULK, usize::MAX);
         prop_assert_eq!(run.count, commands.len());
         let mut pushes = Vec::new();
         for command in &commands {
             append_command(&mut pushes, &[b"message", &command[1], &command[2]]);
         }
         prop_assert_eq!(&stream[..run.length], &pushes[..]);
+        messages_to_resp3(&mut stream[..run.length]);
+        let mut resp3 = Vec::new();
+        for command in &commands {
+            Writer::new(&mut resp3, Protocol::Resp3).message(MessageHead::Message, &command[1], &command[2]);
+        }
+        prop_assert_eq!(&stream[..run.length], &resp3[..]);
     }
 }

@@ -1,0 +1,97 @@
+//! `busmark serve`: the bundled servers, as processes of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use crate::engine::pubsub::{Listen, Options, Server, TlsFiles};
+
+/// Where the password comes from if no file is named.
+const PASSWORD_VARIABLE: &str = "BUSMARK_PASSWORD";
+
+/// Arguments of `busmark serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which server
+    #[command(subcommand)]
+    pub engine: ServeEngine,
+}
+
+/// The bundled servers.
+#[derive(Debug, Subcommand)]
+pub enum ServeEngine {
+    /// A Redis-style Pub/Sub server (RESP2 and RESP3) without a keyspace, until SIGTERM
+    ///
+    /// Says in one line on stdout where it listens, once it does. The password is read from --password-file
+    /// or from the environment variable BUSMARK_PASSWORD; without one only this machine is let in.
+    Pubsub(PubsubArgs),
+}
+
+/// Arguments of `busmark serve pubsub`.
+#[derive(Debug, Args)]
+pub struct PubsubArgs {
+    /// Where to listen: HOST:PORT, tls:HOST:PORT or unix:PATH; port 0 picks one; repeatable
+    #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:6379")]
+    pub listen: Vec<String>,
+    /// The name of the only user
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub user: String,
+    /// A file whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The server's certificate chain for tls: places, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Serves until told to end.
+///
+/// # Errors
+/// A place can't be listened on, or a file can't be used.
+pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let ServeEngine::Pubsub(args) = &args.engine;
+    let mut server = Server::bind(options(args)?)?;
+    let places: Vec<String> = server.places().iter().map(ToString::to_string).collect();
+    announce(&places.join(", "))?;
+    server.run()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &PubsubArgs) -> anyhow::Result<Options> {
+    let listen = args.listen.iter().map(|place| place.parse::<Listen>()).collect::<Result<_, _>>()?;
+    let tls = args.tls_cert.clone().zip(args.tls_key.clone());
+    Ok(Options {
+        listen,
+        user: args.user.clone(),
+        password: password(args.password_file.as_deref())?,
+        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+    })
+}
+
+/// The password from the file, else from the environment; an empty one is none.
+fn password(file: Option<&Path>) -> anyhow::Result<Option<Vec<u8>>> {
+    let text = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the password from {}", path.display()))?;
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            anyhow::ensure!(!line.is_empty(), "{} holds no password in its first line", path.display());
+            line
+        }
+        None => std::env::var(PASSWORD_VARIABLE).unwrap_or_default(),
+    };
+    Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
+}
+
+/// The one line that a parent process waits for.
+fn announce(places: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "Listening on {places}")?;
+    stdout.flush()
+}

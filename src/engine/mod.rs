@@ -1,0 +1,3 @@
+//! The bundled servers. They run as a process of their own (`busmark serve …`), never inside a trial.
+
+pub mod pubsub;

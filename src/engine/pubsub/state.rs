@@ -1,0 +1,353 @@
+//! The engine's state, and the path of a message through it: bytes in, frames out. No sockets are opened
+//! and no clock is read here.
+
+use super::client::Client;
+use super::outbox::Outbox;
+use super::output::{Piece, SHARE_FROM};
+use super::registry::{ClientKey, Registry, TopicId, Topics};
+use super::settings::Settings;
+use super::stats::Rate;
+use crate::clock::Nanos;
+use crate::wire::resp::{
+    CommandParser, Limits, MESSAGE_HEAD, MessageHead, Protocol, ProtocolError, Writer, messages_to_resp3,
+    publish_channel, publish_run,
+};
+
+/// An unfinished command with more arguments than this is not looked at from its beginning again.
+const REMEMBER_FROM: usize = 8;
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    /// The only user.
+    pub(super) user: String,
+    /// What it has to say; nothing if anybody may come in.
+    pub(super) password: Option<Vec<u8>>,
+}
+
+/// Everything the event loop works on.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) out: Outbox,
+    pub(super) registry: Registry,
+    pub(super) settings: Settings,
+    pub(super) access: Access,
+    /// The time of this step, in nanoseconds since the start.
+    pub(super) now: Nanos,
+    /// Wall-clock time of the start, in nanoseconds since 1970.
+    pub(super) started: u64,
+    /// 40 hexadecimal digits that name this run.
+    pub(super) run_id: String,
+    /// Commands and bytes per second.
+    pub(super) rates: [Rate; 3],
+    /// Most bytes ever allocated, as far as it was looked at.
+    pub(super) peak_memory: u64,
+    /// Whether a command asked the whole engine to stand still, and until when.
+    pub(super) asleep_until: Nanos,
+    next_id: u64,
+    parser: CommandParser,
+    matching: Vec<TopicId>,
+    scratch: Vec<u8>,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// PUBLISH
+    Channel,
+    /// SPUBLISH
+    Shard,
+}
+
+impl Engine {
+    /// An engine without clients.
+    pub(super) fn new(settings: Settings, access: Access, started: u64, run_id: String) -> Self {
+        let mut out = Outbox::default();
+        out.set_limits(settings.limits);
+        Self {
+            out,
+            registry: Registry::default(),
+            settings,
+            access,
+            now: 0,
+            started,
+            run_id,
+            rates: Default::default(),
+            peak_memory: 0,
+            asleep_until: 0,
+            next_id: 1,
+            parser: CommandParser::default(),
+            matching: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes in a connection.
+    pub(super) fn admit(&mut self, make: impl FnOnce(u64, bool) -> Client) -> ClientKey {
+        let client = make(self.next_id, self.access.password.is_none());
+        self.next_id += 1;
+        self.out.stats.connections += 1;
+        self.out.clients.insert(client) as ClientKey
+    }
+
+    /// Forgets all that a client subscribed to.
+    pub(super) fn unsubscribe_all(&mut self, key: ClientKey) {
+        let client = self.out.client_mut(key);
+        let channels = std::mem::take(&mut client.channels);
+        let shards = std::mem::take(&mut client.shards);
+        let patterns = std::mem::take(&mut client.patterns);
+        channels.into_iter().for_each(|id| self.registry.channels.remove(id, key));
+        shards.into_iter().for_each(|id| self.registry.shards.remove(id, key));
+        patterns.into_iter().for_each(|id| self.registry.patterns_mut().remove(id, key));
+    }
+
+    /// Takes a client out; its socket closes with it.
+    pub(super) fn dismiss(&mut self, key: ClientKey) -> Client {
+        self.unsubscribe_all(key);
+        let mut client = self.out.clients.remove(key as usize);
+        client.output.clear(&mut self.out.chunks);
+        client
+    }
+
+    /// What happens by time alone, `seconds` after the last time: limits that run out, rates, idle clients.
+    pub(super) fn keep_house(&mut self, seconds: f64) {
+        let counters = [self.out.stats.commands, self.out.stats.bytes_in, self.out.stats.bytes_out];
+        for (rate, counter) in self.rates.iter_mut().zip(counters) {
+            rate.sample(counter, seconds);
+        }
+        self.out.apply_limits(self.now);
+        if self.settings.timeout > 0 {
+            let longest = self.settings.timeout * 1_000_000_000;
+            let idle = |client: &Client| {
+                !client.is_subscriber() && self.now.saturating_sub(client.active_at) > longest
+            };
+            let idle = self.out.clients.iter().filter(|(_, client)| idle(client));
+            let idle: Vec<_> = idle.map(|(key, _)| key as ClientKey).collect();
+            idle.into_iter().for_each(|key| self.out.doom(key));
+        }
+    }
+
+    /// Executes what a client sent: the first `filled` bytes of `buf`, which begin with a command.
+    pub(super) fn ingest(&mut self, key: ClientKey, mut buf: Vec<u8>, filled: usize) {
+        let home = self.out.chunks.reserve();
+        let parser = self.out.client_mut(key).parser.take();
+        let mut resumed = parser.is_some();
+        let mut parser = parser.map_or_else(|| std::mem::take(&mut self.parser), |parser| *parser);
+        self.out.executing = Some(key);
+        let mut at = 0;
+        while at < filled {
+            let client = self.out.client(key);
+            if client.closing || client.doomed {
+                at = filled;
+                break;
+            }
+            if !resumed && client.publishes_freely() {
+                let taken = self.publish_pipelined(key, &mut buf[at..filled], (home, at as u32));
+                if taken > 0 {
+                    at += taken;
+                    continue;
+                }
+            }
+            let authenticated = self.out.client(key).authenticated;
+            let limits = Limits { authenticated, max_bulk: self.settings.max_bulk };
+            match parser.parse(&buf[at..filled], limits) {
+                Ok(Some(length)) => {
+                    if !parser.is_empty() {
+                        let whole = &buf[at..filled];
+                        let args: Vec<&[u8]> =
+                            (0..parser.len()).map(|index| parser.arg(whole, index)).collect();
+                        self.execute(key, &args);
+                    }
+                    at += length;
+                    resumed = false;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.refuse_stream(key, error);
+                    at = filled;
+                }
+            }
+        }
+        self.out.executing = None;
+        let unfinished = self.keep_rest(key, &mut buf, at, filled);
+        let remember = unfinished && parser.is_inside() && parser.len() > REMEMBER_FROM;
+        if remember {
+            self.out.client_mut(key).parser = Some(Box::new(parser));
+        } else {
+            self.parser = if parser.is_inside() { CommandParser::default() } else { parser };
+        }
+        self.out.chunks.fill(home, buf);
+        self.out.chunks.release(home);
+        self.out.settle_watched(self.now);
+    }
+
+    /// Keeps the beginning of an unfinished command; says whether there is one.
+    fn keep_rest(&mut self, key: ClientKey, buf: &mut Vec<u8>, at: usize, filled: usize) -> bool {
+        let rest = filled - at;
+        if rest == 0 {
+            return false;
+        }
+        if rest > self.settings.max_query {
+            self.out.stats.cut_by_query += 1;
+            self.out.doom(key);
+            return false;
+        }
+        let client = self.out.client_mut(key);
+        if at == 0 && rest > super::chunks::CHUNK / 2 {
+            // Too long to be copied at each read: the buffer goes on with the client.
+            client.inbox = std::mem::take(buf);
+            client.inbox.truncate(filled);
+        } else {
+            client.inbox = buf[at..filled].to_vec();
+        }
+        true
+    }
+
+    fn refuse_stream(&mut self, key: ClientKey, error: ProtocolError) {
+        let mut text = b"ERR Protocol error: ".to_vec();
+        match error {
+            ProtocolError::ExpectedDollar(byte) => {
+                text.extend_from_slice(b"expected '$', got '");
+                text.extend_from_slice(&[byte, b'\'']);
+            }
+            other => text.extend_from_slice(other.to_string().as_bytes()),
+        }
+        self.error(key, &text);
+        self.out.client_mut(key).closing = true;
+    }
+
+    /// The quick way of a fast publisher: a run of PUBLISHes becomes a run of messages where it lies.
+    #[inline]
+    fn publish_pipelined(&mut self, key: ClientKey, buf: &mut [u8], home: (u32, u32)) -> usize {
+        let Some(channel) = publish_channel(buf) else { return 0 };
+        let id = self.registry.channels.find(channel);
+        self.registry.matching(channel, id, &mut self.matching);
+        let one_by_one = !self.matching.is_empty() || self.out.client(key).is_subscriber();
+        let most = if one_by_one { 1 } else { usize::MAX };
+        let run = publish_run(buf, self.settings.max_bulk, most);
+        if run.count == 0 {
+            return 0;
+        }
+        let targets = Targets {
+            topics: &self.registry.channels,
+            id,
+            registry: &self.registry,
+            patterns: &self.matching,
+        };
+        let receivers = targets.fan_out(&mut self.out, &mut self.scratch, &mut buf[..run.length], home);
+        self.out.integers(key, receivers, run.count);
+        self.out.stats.commands += run.count as u64;
+        let client = self.out.client_mut(key);
+        client.commands += run.count as u64;
+        client.last_command = "publish";
+        self.out.finish_command(key);
+        run.length
+    }
+
+    /// Publishes one message; gives how many got it.
+    pub(super) fn publish(&mut self, scope: Scope, channel: &[u8], payload: &[u8]) -> usize {
+        let mut frame = Vec::with_capacity(channel.len() + payload.len() + 64);
+        let head = if scope == Scope::Shard { MessageHead::Shard } else { MessageHead::Message };
+        Writer::new(&mut frame, Protocol::Resp2).message(head, channel, payload);
+        let topics = match scope {
+            Scope::Channel => &self.registry.channels,
+            Scope::Shard => &self.registry.shards,
+        };
+        let id = topics.find(channel);
+        self.matching.clear();
+        if scope == Scope::Channel {
+            self.registry.matching(channel, id, &mut self.matching);
+        }
+        let topics = match scope {
+            Scope::Channel => &self.registry.channels,
+            Scope::Shard => &self.registry.shards,
+        };
+        let targets = Targets { topics, id, registry: &self.registry, patterns: &self.matching };
+        let home = self.out.chunks.reserve();
+        let receivers = targets.fan_out(&mut self.out, &mut self.scratch, &mut frame, (home, 0));
+        self.out.chunks.fill(home, frame);
+        self.out.chunks.release(home);
+        receivers
+    }
+}
+
+/// Who gets a message.
+struct Targets<'a> {
+    topics: &'a Topics,
+    id: Option<TopicId>,
+    registry: &'a Registry,
+    patterns: &'a [TopicId],
+}
+
+impl Targets<'_> {
+    /// Delivers RESP2 `message` (or `smessage`) frames, all to one channel; with patterns, one frame. Channel
+    /// subscribers first, then pattern by pattern, as Redis does. Gives the receivers of each frame. The
+    /// frames may be turned into RESP3 ones.
+    fn fan_out(&self, out: &mut Outbox, scratch: &mut Vec<u8>, frames: &mut [u8], home: (u32, u32)) -> usize {
+        let mut receivers = 0;
+        if let Some(id) = self.id {
+            receivers += self.topics.subscribers(id).len();
+            deliver_to(self.topics.subscribers(id), out, scratch, frames, home);
+        }
+        for &pattern in self.patterns {
+            let mut frame = Vec::new();
+            let mut writer = Writer::new(&mut frame, Protocol::Resp2);
+            writer.push(4);
+            writer.bulk(b"pmessage");
+            writer.bulk(self.registry.patterns().name(pattern));
+            frame.extend_from_slice(&frames[MESSAGE_HEAD..]);
+            let subscribers = self.registry.patterns().subscribers(pattern);
+            let home = out.chunks.reserve();
+            deliver_to(subscribers, out, scratch, &mut frame, (home, 0));
+            out.chunks.fill(home, frame);
+            out.chunks.release(home);
+            receivers += subscribers.len();
+        }
+        receivers
+    }
+}
+
+/// Delivers the same RESP2 frames to clients of both protocols.
+fn deliver_to(
+    clients: &[ClientKey],
+    out: &mut Outbox,
+    scratch: &mut Vec<u8>,
+    frames: &mut [u8],
+    home: (u32, u32),
+) {
+    let modern = clients.iter().filter(|&&key| out.client(key).protocol == Protocol::Resp3).count();
+    if modern == clients.len() {
+        to_resp3(frames);
+    }
+    if modern == 0 || modern == clients.len() {
+        let piece = Piece { bytes: frames, home };
+        clients.iter().for_each(|&key| out.deliver(key, piece));
+        return;
+    }
+    let mut twin = std::mem::take(scratch);
+    twin.clear();
+    twin.extend_from_slice(frames);
+    to_resp3(&mut twin);
+    let twin_home = out.chunks.reserve();
+    let (old, new) = (Piece { bytes: frames, home }, Piece { bytes: &twin, home: (twin_home, 0) });
+    for &key in clients {
+        let piece = if out.client(key).protocol == Protocol::Resp3 { new } else { old };
+        out.deliver(key, piece);
+    }
+    if twin.len() < SHARE_FROM {
+        // Nobody shares it.
+        *scratch = twin;
+    } else {
+        out.chunks.fill(twin_home, twin);
+    }
+    out.chunks.release(twin_home);
+}
+
+/// Turns one `pmessage` or any number of `message` and `smessage` frames into pushes.
+fn to_resp3(frames: &mut [u8]) {
+    if frames.starts_with(b"*4") {
+        frames[0] = b'>';
+    } else {
+        messages_to_resp3(frames);
+    }
+}

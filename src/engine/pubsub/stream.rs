@@ -1,0 +1,130 @@
+//! A client's connection, whatever it runs over.
+
+use super::tls::TlsStream;
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+/// A connection that never blocks.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// As `read(2)`; broken TLS is `InvalidData`.
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            Self::Unix(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+
+    /// Writes some of the slices.
+    ///
+    /// # Errors
+    /// As `writev(2)`.
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Self::Tcp(stream), [one]) => stream.write(one),
+            (Self::Tcp(stream), _) => stream.write_vectored(slices),
+            (Self::Unix(stream), _) => stream.write_vectored(slices),
+            (Self::Tls(stream), _) => stream.write(slices),
+        }
+    }
+
+    /// Writes what an encrypting layer still holds back.
+    ///
+    /// # Errors
+    /// As `write(2)`.
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(stream) => stream.push(),
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Whether a read that does not fill its buffer says that nothing is left.
+    pub(super) fn short_read_is_last(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// Starts to listen for readiness, edge by edge.
+    ///
+    /// # Errors
+    /// As `epoll_ctl(2)`.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.source().register(registry, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Stops to listen.
+    ///
+    /// # Errors
+    /// As `epoll_ctl(2)`.
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+}
+
+/// Where a connection comes from and goes to, as CLIENT LIST shows it.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// `HOST:PORT` of the client, or the socket's path and `:0`.
+    pub(super) peer: String,
+    /// The same of this end.
+    pub(super) local: String,
+    /// The file descriptor.
+    pub(super) descriptor: i32,
+    /// Whether it is a Unix socket.
+    pub(super) unix: bool,
+}
+
+impl Stream {
+    /// Whether the other end is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let tcp = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.plain(),
+            Self::Unix(_) => return true,
+        };
+        tcp.peer_addr().is_ok_and(|address| address.ip().is_loopback())
+    }
+
+    /// Asks the system where the ends are; a broken connection has none.
+    pub(super) fn place(&self) -> Place {
+        let tcp = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.plain(),
+            Self::Unix(stream) => {
+                let local = stream.local_addr().ok();
+                let path = local.as_ref().and_then(|address| address.as_pathname());
+                let path = format!("{}:0", path.map(|path| path.display().to_string()).unwrap_or_default());
+                return Place { peer: path.clone(), local: path, descriptor: stream.as_raw_fd(), unix: true };
+            }
+        };
+        let text =
+            |address: io::Result<SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+        let (peer, local) = (text(tcp.peer_addr()), text(tcp.local_addr()));
+        Place { peer, local, descriptor: tcp.as_raw_fd(), unix: false }
+    }
+}

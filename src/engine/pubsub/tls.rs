@@ -1,0 +1,108 @@
+//! TLS for connections, by rustls.
+
+use super::error::EngineError;
+use mio::net::TcpStream;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{self, IoSlice, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the server's identity is.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file can't be read or holds no usable certificate or key.
+    pub(super) fn load(&self) -> Result<Arc<ServerConfig>, EngineError> {
+        let failed = |path: &Path, why: String| EngineError::Tls { path: path.to_owned(), why };
+        let at = &self.certificate;
+        let certificates = CertificateDer::pem_file_iter(at)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(at, error.to_string()))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&self.key).map_err(|error| failed(&self.key, error.to_string()))?;
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
+            .map(Arc::new)
+            .map_err(|error| failed(at, error.to_string()))
+    }
+}
+
+/// One encrypted connection.
+#[derive(Debug)]
+pub(super) struct TlsStream {
+    socket: TcpStream,
+    tls: ServerConnection,
+}
+
+impl TlsStream {
+    /// Expects a client's greeting on `socket`.
+    ///
+    /// # Errors
+    /// The configuration can't be used.
+    pub(super) fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self { socket, tls: ServerConnection::new(config)? })
+    }
+
+    /// The connection below.
+    pub(super) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// The connection below, to be looked at.
+    pub(super) fn plain(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Reads decrypted bytes; 0 is the end.
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            if self.tls.read_tls(&mut self.socket)? == 0 {
+                return Ok(0);
+            }
+            let processed = self.tls.process_new_packets();
+            // Answers of the handshake, or the alert that says what was wrong.
+            let pushed = self.push();
+            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            pushed?;
+        }
+    }
+
+    /// Encrypts some of the slices and writes what the socket takes.
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.push()?;
+        if self.tls.wants_write() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = self.tls.writer().write_vectored(slices)?;
+        self.push()?;
+        Ok(taken)
+    }
+
+    /// Writes encrypted bytes until there are none or the socket is full.
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

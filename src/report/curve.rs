@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Quantile;
+use crate::measure::{LatencyHistogram, Quantile};
 
 /// Steps of a curve in each tenfold of its tail.
 const STEPS_PER_DECADE: i32 = 20;
@@ -16,6 +16,27 @@ pub struct Curve {
     pub metric: String,
     /// Share of messages at or below (0 to 1), ascending, and the latency.
     pub points: Vec<(f64, Quantile)>,
+}
+
+impl Curve {
+    /// Reads a histogram off at [`shares`], over its samples and `missing` more that never came and rank as +∞.
+    #[must_use]
+    pub fn of(metric: &str, histogram: &LatencyHistogram, missing: u64) -> Self {
+        let count = histogram.count() + missing;
+        let mut recorded = histogram.hdr().iter_recorded();
+        let (mut seen, mut nanos) = (0u64, Some(0));
+        let mut at = |share: f64| {
+            let rank = ((share * count as f64).ceil() as u64).clamp(1, count);
+            while seen < rank && nanos.is_some() {
+                nanos = recorded.next().map(|step| {
+                    seen += step.count_since_last_iteration();
+                    step.value_iterated_to()
+                });
+            }
+            (share, nanos.map_or(Quantile::Beyond, |nanos| Quantile::Micros(nanos as f64 / 1e3)))
+        };
+        Self { metric: metric.to_owned(), points: shares(count).into_iter().map(&mut at).collect() }
+    }
 }
 
 /// The shares at which a latency with this many samples is written down: finer and finer towards 1, so that
@@ -45,6 +66,29 @@ fn tail(step: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_agrees_with_a_sort_and_ends_in_what_never_came() {
+        let mut histogram = LatencyHistogram::new();
+        (1..=9_000u64).for_each(|i| histogram.record(i * 1_000));
+        let curve = Curve::of("delivery_time", &histogram, 1_000);
+        for (share, quantile) in &curve.points {
+            let rank = (share * 10_000.0).ceil().max(1.0);
+            match quantile {
+                Quantile::Micros(us) => assert!((us / rank - 1.0).abs() < 2e-3, "{share}: {us} for {rank}"),
+                Quantile::Beyond => assert!(rank > 9_000.0, "{share}"),
+            }
+        }
+        assert_eq!(curve.points.last(), Some(&(1.0, Quantile::Beyond)));
+        assert!(curve.points.iter().any(|(share, q)| *share > 0.89 && matches!(q, Quantile::Micros(_))));
+    }
+
+    #[test]
+    fn a_curve_of_nothing_is_empty_and_one_of_losses_alone_is_infinite() {
+        assert!(Curve::of("m", &LatencyHistogram::new(), 0).points.is_empty());
+        let lost = Curve::of("m", &LatencyHistogram::new(), 5);
+        assert!(lost.points.iter().all(|(_, quantile)| *quantile == Quantile::Beyond), "{lost:?}");
+    }
 
     #[test]
     fn shares_hold_the_named_percentiles_and_end_where_the_samples_do() {

@@ -10,6 +10,7 @@ use super::summary::Summary;
 use super::tables::{self, Trial};
 use super::{files, gallery};
 use crate::clock;
+use crate::measure::{IntervalLog, TrialRecord};
 
 /// Names of the files of a results folder.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -100,14 +101,24 @@ impl ResultsFolder {
         if self.trials.is_empty() { Ok(()) } else { draw(&Self::open(&self.dir)?) }
     }
 
-    /// Name of the HDR log of a latency of a trial, inside this folder.
-    #[must_use]
-    pub fn hlog_path(&self, trial: &Trial, metric: &str) -> PathBuf {
-        let record = &trial.record;
-        let point =
-            if record.point.is_empty() { String::new() } else { format!("-{}", file_name(&record.point)) };
-        let target = file_name(&record.target);
-        self.dir.join(format!("{target}{point}-{metric}-{}.hlog", record.trial))
+    /// Writes the HDR log of a trial, one tag per latency: `<target>-<point>-<trial>.hlog`. `unix_start` is
+    /// the wall-clock time of trial start, nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn write_log(
+        &self,
+        record: &TrialRecord,
+        log: &IntervalLog,
+        unix_start: u64,
+    ) -> Result<(), ReportError> {
+        let TrialRecord { scenario, target, point, trial, .. } = record;
+        let place = if point.is_empty() { target.clone() } else { format!("{target}-{point}") };
+        let path = self.dir.join(format!("{}-{trial}.hlog", file_name(&place)));
+        let about = format!("busmark, {scenario}, {target}, {point}, trial {trial}; values are nanoseconds");
+        let mut content = Vec::new();
+        log.write(&mut content, unix_start, &[about]).map_err(ReportError::io(&path))?;
+        files::replace(&path, &content)
     }
 
     fn write_tables(&self) -> Result<(), ReportError> {

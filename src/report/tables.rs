@@ -3,7 +3,7 @@
 use super::columns::{Cell, columns};
 use super::curve::Curve;
 use super::files;
-use crate::measure::{Quantile, TrialRecord};
+use crate::measure::{Quantile, Totals, TrialRecord};
 
 /// Starts every row that belongs to a trial.
 const TRIAL: [&str; 3] = ["target", "point", "trial"];
@@ -132,6 +132,30 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// A trial with the curves of all latencies that were measured.
+    #[must_use]
+    pub fn of(record: TrialRecord, totals: &Totals) -> Self {
+        let missing = |metric: &str| {
+            let latencies = &record.latencies;
+            let quantiles = match metric {
+                "delivery_time" => latencies.delivery_time,
+                "transit_time" => latencies.transit_time,
+                "last_delivery" => latencies.last_delivery,
+                "service_time" => latencies.service_time,
+                "response_time" => latencies.response_time,
+                _ => None,
+            };
+            quantiles.map_or(0, |quantiles| quantiles.missing)
+        };
+        let curves = totals
+            .named()
+            .into_iter()
+            .map(|(metric, histogram)| Curve::of(metric, histogram, missing(metric)))
+            .filter(|curve| !curve.points.is_empty())
+            .collect();
+        Self { record, curves }
+    }
+
     /// The curve of a latency, if it was measured.
     #[must_use]
     pub fn curve(&self, metric: &str) -> Option<&Curve> {

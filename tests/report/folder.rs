@@ -170,3 +170,20 @@ fn nonsense_in_a_record_is_refused_with_its_line() {
         assert!(error.contains(" line ") || error.contains("stands there twice"), "{error}");
     }
 }
+
+#[test]
+fn an_hdr_log_holds_the_intervals_of_its_trial_and_no_separator_leaves_the_folder() {
+    use busmark::measure::{IntervalLog, LatencyHistogram};
+    let root = tempfile::tempdir().unwrap();
+    let folder = ResultsFolder::create(root.path(), NOON, fixture::manifest(1)).unwrap();
+    let mut histogram = LatencyHistogram::new();
+    (1..=500).for_each(|i| histogram.record(i * 1_000));
+    let mut log = IntervalLog::default();
+    log.add("delivery_time", 0, 1_000_000_000, histogram.hdr());
+    let mut record = fixture::trial(true, 3).record;
+    record.point = "payload=1/../2".to_owned();
+    folder.write_log(&record, &log, NOON).unwrap();
+    let text = fs::read_to_string(folder.path().join("redis-8-payload=1_.._2-3.hlog")).unwrap();
+    assert!(text.starts_with("#busmark, redis-vs-jetstream, redis-8,"), "{text}");
+    assert!(text.contains("Tag=delivery_time,0.000,1.000,0.500,"), "{text}");
+}

@@ -204,6 +204,21 @@ fn a_command_of_the_users_is_given_its_port_and_directory_and_its_children_go_wi
 }
 
 #[test]
+fn the_bundled_engine_is_a_process_of_its_own_that_is_asked_and_ended_like_any_other() {
+    block_on(async {
+        let broker = Broker::start(&target(redis(), scenario::Broker::Bundled)).await.unwrap();
+        let (pids, dir) = (broker.pids().to_vec(), dir_of(&broker));
+        assert_eq!(pids.len(), 1);
+        assert_ne!(pids[0], std::process::id());
+        assert!(broker.version().starts_with("8."), "{}", broker.version());
+        assert!(broker.sample().unwrap().rss_bytes > 1 << 20);
+        assert!(broker.counters().await.is_ok());
+        broker.stop().await.unwrap();
+        assert!(!alive(pids[0]) && !dir.exists());
+    });
+}
+
+#[test]
 fn an_external_broker_is_used_where_it_is_and_has_no_sample() {
     block_on(async {
         let theirs = Broker::start(&managed(redis(), &[])).await.unwrap();

@@ -170,3 +170,16 @@ fn points_and_phases_narrow_what_is_judged() {
     assert_eq!(one("lost == 0 @ phase=warm-up", &trials("a", &FIVE)).0, Answer::CannotBeJudged);
     assert_eq!(one("lost == 0 @ phase=measure", &trials("a", &FIVE)).0, Answer::Holds);
 }
+
+#[test]
+fn every_metric_is_a_column_of_the_summary_with_the_same_value() {
+    let mut record = trial("a", 1, Quantile::Micros(7.0));
+    record.counts.lost = 3;
+    let columns = busmark::report::columns();
+    for metric in busmark::scenario::Metric::all() {
+        let column = columns.iter().find(|column| column.name == metric.name);
+        let cell = column.unwrap_or_else(|| panic!("no column {}", metric.name)).cell(&record).text();
+        let value = busmark::gate::value(&record, &metric).map(|value| value.to_string()).unwrap_or_default();
+        assert_eq!(cell, value, "{}", metric.name);
+    }
+}

@@ -1,9 +1,18 @@
-//! Judges recorded trials against expectations: holds, fails, or cannot be judged, with the reason.
+//! Judges recorded trials: expectations (holds, fails, cannot be judged), and one target against another
+//! (pass, fail, inconclusive).
 
+mod blocks;
+mod correctness;
 mod judge;
 mod rank;
+mod signed_rank;
+mod stages;
 mod value;
 
+pub use blocks::{BLOCK_TRIALS, Block, Side, order, variation};
+pub use correctness::{Fault, faults};
 pub use judge::{Answer, Judgement, Measured, judge};
 pub use rank::{MedianInterval, TRIALS_MIN, median, median_interval};
+pub use signed_rank::SignedRank;
+pub use stages::{Design, Finding, First, Second, Series, holm};
 pub use value::value;

@@ -88,11 +88,11 @@ fn loopback() -> impl Strategy<Value = DriverConfig> {
 
 fn jetstream() -> impl Strategy<Value = DriverConfig> {
     let one_of = (any::<bool>(), any::<bool>(), 0usize..3, 0usize..3);
-    (one_of, 1u8..=5, 1u64..1 << 40, 0u32..10_000_000, 1u32..100_000).prop_map(
-        |((always, push, ack, deliver), replicas, nanos, max_ack_pending, pull_batch)| {
+    (one_of, 1u64..1 << 40, 0u32..10_000_000, 1u32..100_000).prop_map(
+        |((always, push, ack, deliver), nanos, max_ack_pending, pull_batch)| {
             DriverConfig::Jetstream(JetstreamOptions {
                 storage: Storage::File,
-                replicas,
+                replicas: 1,
                 sync: if always { Sync::Always } else { Sync::Interval(Duration::from_nanos(nanos)) },
                 consumer: if push { ConsumerKind::Push } else { ConsumerKind::Pull },
                 ack: [AckPolicy::None, AckPolicy::All, AckPolicy::Explicit][ack],

@@ -175,6 +175,10 @@ fn options(rules: &Rules<'_>, path: &str, target: &Target) {
     rules.refuse(options.sync == Sync::Interval(Duration::ZERO), &[&sync], || {
         "an interval of zero; write `always` to sync on each write".to_owned()
     });
+    let replicas = format!("{path}.options.replicas");
+    rules.refuse(ours && options.replicas > 1, &[&replicas, &broker], || {
+        format!("{} replicas need a cluster, and busmark starts one server; allowed is 1, or the url of a cluster", options.replicas)
+    });
     let wait = format!("{path}.options.ack_wait");
     rules.refuse(options.ack != AckPolicy::None && options.ack_wait.is_zero(), &[&wait], || {
         "every delivery would be late; allowed is more than 0s".to_owned()

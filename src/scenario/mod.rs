@@ -6,6 +6,7 @@ mod expect;
 mod load;
 mod metric;
 mod model;
+mod narrow;
 mod options;
 mod overrides;
 mod print;

@@ -2,50 +2,13 @@
 //! subscribe, and drops, doubles, swaps, corrupts, misroutes and adds old messages as a seed decides.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use busmark::prng::Prng;
-
-/// Share of deliveries that are lied about, 0 to 1 each, and together at most 1.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Lies {
-    pub(crate) seed: u64,
-    /// Not delivered.
-    pub(crate) drop: f64,
-    /// Delivered twice.
-    pub(crate) duplicate: f64,
-    /// Delivered behind the next one on the same subject.
-    pub(crate) swap: f64,
-    /// One bit flipped, at or behind `corrupt_from`.
-    pub(crate) corrupt: f64,
-    pub(crate) corrupt_from: usize,
-    /// Delivered under another subject of the `topics` there are, instead of its own.
-    pub(crate) misroute: f64,
-    pub(crate) topics: u32,
-    /// Delivered, and after it `old_payload`, which no publisher of this trial sent.
-    pub(crate) stale: f64,
-    pub(crate) old_payload: Vec<u8>,
-    /// Each frame is written in two pieces.
-    pub(crate) in_halves: bool,
-    /// The frame of this delivery (from 1) is written half, and the connection is cut.
-    pub(crate) cut_at: Option<u64>,
-}
-
-/// How often it lied, and how often not, in deliveries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Lied {
-    pub(crate) honest: u64,
-    pub(crate) dropped: u64,
-    pub(crate) duplicated: u64,
-    pub(crate) swapped: u64,
-    pub(crate) corrupted: u64,
-    pub(crate) misrouted: u64,
-    pub(crate) stale: u64,
-}
+use super::lies::{Liar, Lied, Lies, flush};
 
 /// A running peer; its threads end with their connections, and with the test.
 pub(crate) struct LyingNats {
@@ -74,7 +37,7 @@ impl LyingNats {
 
     /// What it did so far; complete once all that was published has arrived or been dropped.
     pub(crate) fn lied(&self) -> Lied {
-        lock(&self.state).lied
+        lock(&self.state).liar.lied
     }
 }
 
@@ -83,10 +46,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 struct State {
-    lies: Lies,
-    prng: Prng,
-    lied: Lied,
-    delivered: u64,
+    liar: Liar,
     clients: HashMap<usize, Client>,
     /// Which member of a queue group is next.
     turns: HashMap<String, usize>,
@@ -103,32 +63,12 @@ struct Subscription {
     filter: String,
     group: Option<String>,
     /// Messages held back for a swap, by subject.
-    held: HashMap<String, Vec<u8>>,
-}
-
-/// How one delivery is treated.
-#[derive(Clone, Copy)]
-enum Treatment {
-    Honest,
-    Drop,
-    Duplicate,
-    Swap,
-    Corrupt,
-    Misroute,
-    Stale,
+    held: HashMap<String, Option<Vec<u8>>>,
 }
 
 impl State {
     fn new(lies: Lies) -> Self {
-        let prng = Prng::new(lies.seed);
-        Self {
-            lies,
-            prng,
-            lied: Lied::default(),
-            delivered: 0,
-            clients: HashMap::new(),
-            turns: HashMap::new(),
-        }
+        Self { liar: Liar::new(lies), clients: HashMap::new(), turns: HashMap::new() }
     }
 
     fn publish(&mut self, subject: &str, payload: &[u8]) {
@@ -161,102 +101,32 @@ impl State {
     }
 
     fn deliver(&mut self, client: usize, at: usize, subject: &str, payload: &[u8]) {
-        if let Some(held) = self.subscription(client, at).held.remove(subject) {
-            self.send(client, at, subject, payload);
-            self.send(client, at, subject, &held);
-            self.lied.honest += 1;
-            self.lied.swapped += 1;
+        let Some(client) = self.clients.get_mut(&client) else { return };
+        if is_inbox(subject) {
+            let frame = client.frame(at, subject, payload);
+            client.output.extend_from_slice(&frame);
             return;
         }
-        if is_inbox(subject) {
-            return self.send(client, at, subject, payload);
-        }
-        match self.treatment() {
-            Treatment::Honest => {
-                self.send(client, at, subject, payload);
-                self.lied.honest += 1;
-            }
-            Treatment::Drop => self.lied.dropped += 1,
-            Treatment::Duplicate => {
-                self.send(client, at, subject, payload);
-                self.send(client, at, subject, payload);
-                self.lied.duplicated += 1;
-            }
-            Treatment::Swap => {
-                self.subscription(client, at).held.insert(subject.to_owned(), payload.to_vec());
-            }
-            Treatment::Corrupt => {
-                let mut payload = payload.to_vec();
-                let from = self.lies.corrupt_from.min(payload.len() - 1);
-                let bit = self.prng.below((payload.len() - from) as u64 * 8) as usize;
-                payload[from + bit / 8] ^= 1 << (bit % 8);
-                self.send(client, at, subject, &payload);
-                self.lied.corrupted += 1;
-            }
-            Treatment::Misroute => {
-                let elsewhere = other_subject(subject, self.lies.topics);
-                self.send(client, at, &elsewhere, payload);
-                self.lied.misrouted += 1;
-            }
-            Treatment::Stale => {
-                self.send(client, at, subject, payload);
-                let old = self.lies.old_payload.clone();
-                self.send(client, at, subject, &old);
-                self.lied.stale += 1;
-            }
-        }
-    }
-
-    fn treatment(&mut self) -> Treatment {
-        let lies = &self.lies;
-        let mut dice = self.prng.unit();
-        for (share, treatment) in [
-            (lies.drop, Treatment::Drop),
-            (lies.duplicate, Treatment::Duplicate),
-            (lies.swap, Treatment::Swap),
-            (lies.corrupt, Treatment::Corrupt),
-            (lies.misroute, Treatment::Misroute),
-            (lies.stale, Treatment::Stale),
-        ] {
-            if dice < share {
-                return treatment;
-            }
-            dice -= share;
-        }
-        Treatment::Honest
-    }
-
-    fn send(&mut self, client: usize, at: usize, subject: &str, payload: &[u8]) {
-        self.delivered += u64::from(!is_inbox(subject));
-        let cut = self.lies.cut_at == Some(self.delivered);
-        let in_halves = self.lies.in_halves;
-        let Some(client) = self.clients.get_mut(&client) else { return };
-        let mut frame =
-            format!("MSG {subject} {} {}\r\n", client.subscriptions[at].sid, payload.len()).into_bytes();
-        frame.extend_from_slice(payload);
-        frame.extend_from_slice(b"\r\n");
-        if cut || in_halves {
-            let (first, second) = frame.split_at(frame.len() / 2);
-            client.output.extend_from_slice(first);
-            client.flush();
-            if cut {
-                let _gone_already = client.stream.shutdown(Shutdown::Both);
-            }
-            client.output.extend_from_slice(second);
-        } else {
-            client.output.extend_from_slice(&frame);
+        let held = client.subscriptions[at].held.entry(subject.to_owned()).or_default();
+        for told in self.liar.tell(held, payload) {
+            let elsewhere =
+                if told.elsewhere { other_subject(subject, &self.liar) } else { subject.to_owned() };
+            let frame = client.frame(at, &elsewhere, &told.payload);
+            self.liar.send(&frame, &mut client.output, &mut client.stream);
         }
     }
 
     /// Writes all that is queued; with `idle`, also what waits for a swap that won't come.
     fn flush(&mut self, idle: bool) {
         let waiting: Vec<(usize, usize, String, Vec<u8>)> = if idle { self.take_held() } else { Vec::new() };
-        for (client, at, subject, payload) in waiting {
-            self.send(client, at, &subject, &payload);
-            self.lied.honest += 1;
+        for (id, at, subject, payload) in waiting {
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            let frame = client.frame(at, &subject, &payload);
+            self.liar.send(&frame, &mut client.output, &mut client.stream);
+            self.liar.no_swap();
         }
         for client in self.clients.values_mut() {
-            client.flush();
+            flush(&mut client.output, &mut client.stream);
         }
     }
 
@@ -264,22 +134,21 @@ impl State {
         let mut waiting = Vec::new();
         for (&id, client) in &mut self.clients {
             for (at, subscription) in client.subscriptions.iter_mut().enumerate() {
-                waiting
-                    .extend(subscription.held.drain().map(|(subject, payload)| (id, at, subject, payload)));
+                let held = subscription.held.drain();
+                waiting.extend(held.filter_map(|(subject, payload)| Some((id, at, subject, payload?))));
             }
         }
         waiting
     }
-
-    fn subscription(&mut self, client: usize, at: usize) -> &mut Subscription {
-        &mut self.clients.get_mut(&client).unwrap().subscriptions[at]
-    }
 }
 
 impl Client {
-    fn flush(&mut self) {
-        let _a_client_that_left = self.stream.write_all(&self.output);
-        self.output.clear();
+    fn frame(&self, at: usize, subject: &str, payload: &[u8]) -> Vec<u8> {
+        let sid = &self.subscriptions[at].sid;
+        let mut frame = format!("MSG {subject} {sid} {}\r\n", payload.len()).into_bytes();
+        frame.extend_from_slice(payload);
+        frame.extend_from_slice(b"\r\n");
+        frame
     }
 }
 
@@ -289,9 +158,9 @@ fn is_inbox(subject: &str) -> bool {
 }
 
 /// `bm.3` becomes `bm.4`, and the last one `bm.0`.
-fn other_subject(subject: &str, topics: u32) -> String {
-    let (start, index) = subject.rsplit_once('.').unwrap();
-    format!("{start}.{}", (index.parse::<u32>().unwrap() + 1) % topics.max(1))
+fn other_subject(subject: &str, liar: &Liar) -> String {
+    let (start, topic) = subject.rsplit_once('.').unwrap();
+    format!("{start}.{}", liar.other_topic(topic.parse().unwrap()))
 }
 
 /// Wildcards at the end only, which is all that busmark asks for.

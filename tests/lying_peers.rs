@@ -1,18 +1,22 @@
-//! The NATS driver hands over exactly what a lying server did: it hides nothing, invents nothing, and mends
-//! nothing.
+//! The drivers hand over exactly what a lying server did: they hide nothing, invent nothing, and mend nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod peers {
+    pub(crate) mod lies;
     pub(crate) mod lying_nats;
+    pub(crate) mod lying_resp;
 }
 
 use std::time::Duration;
 
 use busmark::driver::nats::NatsCore;
+use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::driver::{self, Driver, Enqueued, ErrorKind, Publisher, Subscriber};
 use busmark::scenario::{Delivery, NatsCoreOptions, Subscribe, TopicId, Topology};
-use peers::lying_nats::{Lied, Lies, LyingNats};
+use peers::lies::{Lied, Lies};
+use peers::lying_nats::LyingNats;
+use peers::lying_resp::LyingResp;
 use tokio::time::timeout;
 
 const MESSAGES: u64 = 20_000;
@@ -59,12 +63,24 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Publishes through the liar and reads until nothing more comes.
-async fn through(peer: &LyingNats, delivery: Delivery) -> Seen {
-    let driver = NatsCore::new(&peer.url, &NatsCoreOptions {});
+async fn through(driver: &impl Driver, delivery: Delivery) -> Seen {
     let topology = topology(delivery);
     driver.prepare(&topology).await.unwrap();
     let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
     let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+    let mut ledger = Ledger::default();
+    let reading = async {
+        let quiet = Duration::from_millis(500);
+        while let Ok(batch) = timeout(quiet, subscriber.next_batch(&mut |one| ledger.note(&one))).await {
+            batch.unwrap();
+        }
+    };
+    tokio::join!(publish(&mut publisher), reading);
+    assert_eq!(subscriber.client_drops(), 0);
+    ledger.sum_up()
+}
+
+async fn publish(publisher: &mut impl Publisher) {
     for number in 0..MESSAGES {
         let topic = (number % u64::from(TOPICS)) as u32;
         let payload = payload(number, topic);
@@ -73,14 +89,6 @@ async fn through(peer: &LyingNats, delivery: Delivery) -> Seen {
         }
     }
     publisher.flush(&mut |_| ()).await.unwrap();
-    let mut ledger = Ledger::default();
-    let quiet = Duration::from_millis(300);
-    while let Ok(batch) = timeout(quiet, subscriber.next_batch(&mut |delivery| ledger.note(&delivery))).await
-    {
-        batch.unwrap();
-    }
-    assert_eq!(subscriber.client_drops(), 0);
-    ledger.sum_up()
 }
 
 #[derive(Default)]
@@ -149,14 +157,34 @@ fn agree(seen: &Seen, lied: Lied) {
     assert_eq!(*seen, told, "{lied:?}");
 }
 
+fn nats(peer: &LyingNats) -> NatsCore {
+    NatsCore::new(&peer.url, &NatsCoreOptions {})
+}
+
+fn redis(peer: &LyingResp) -> WireClient {
+    WireClient::new(&peer.url).unwrap()
+}
+
 #[test]
 fn an_honest_server_is_seen_as_honest() {
     block_on(async {
-        let peer = LyingNats::start(Lies::default());
-        let seen = through(&peer, Delivery::FanOut).await;
-        assert_eq!(seen, Seen { deliveries: MESSAGES, ..Seen::default() });
-        assert_eq!(peer.lied(), Lied { honest: MESSAGES, ..Lied::default() });
+        let (one, other) = (LyingNats::start(Lies::default()), LyingResp::start(Lies::default()));
+        for (seen, lied) in [
+            (through(&nats(&one), Delivery::FanOut).await, one.lied()),
+            (through(&redis(&other), Delivery::FanOut).await, other.lied()),
+        ] {
+            assert_eq!(seen, Seen { deliveries: MESSAGES, ..Seen::default() });
+            assert_eq!(lied, Lied { honest: MESSAGES, ..Lied::default() });
+        }
     });
+}
+
+/// Each kind of lie was told, and seen as often as that.
+fn all_were_told_and_seen(seen: &Seen, lied: Lied) {
+    for told in [lied.dropped, lied.duplicated, lied.swapped, lied.corrupted, lied.misrouted, lied.stale] {
+        assert!((200..600).contains(&told), "2 % of 20,000 are about 400: {lied:?}");
+    }
+    agree(seen, lied);
 }
 
 #[test]
@@ -164,45 +192,51 @@ fn every_lie_reaches_the_harness_as_often_as_it_was_told() {
     block_on(async {
         for delivery in [Delivery::FanOut, Delivery::WorkQueue] {
             let peer = LyingNats::start(all_lies());
-            let seen = through(&peer, delivery).await;
-            let lied = peer.lied();
-            for told in
-                [lied.dropped, lied.duplicated, lied.swapped, lied.corrupted, lied.misrouted, lied.stale]
-            {
-                assert!((200..600).contains(&told), "2 % of 20,000 are about 400: {lied:?}");
-            }
-            agree(&seen, lied);
+            all_were_told_and_seen(&through(&nats(&peer), delivery).await, peer.lied());
         }
+        let peer = LyingResp::start(all_lies());
+        all_were_told_and_seen(&through(&redis(&peer), Delivery::FanOut).await, peer.lied());
+        let peer = LyingResp::start(all_lies());
+        let library = LibraryClient::new(&peer.url).unwrap();
+        all_were_told_and_seen(&through(&library, Delivery::FanOut).await, peer.lied());
     });
 }
 
 #[test]
 fn frames_in_two_pieces_are_put_together() {
     block_on(async {
-        let peer = LyingNats::start(Lies { in_halves: true, ..all_lies() });
-        let seen = through(&peer, Delivery::FanOut).await;
-        agree(&seen, peer.lied());
+        let lies = Lies { in_halves: true, ..all_lies() };
+        let peer = LyingNats::start(lies.clone());
+        agree(&through(&nats(&peer), Delivery::FanOut).await, peer.lied());
+        let peer = LyingResp::start(lies);
+        agree(&through(&redis(&peer), Delivery::FanOut).await, peer.lied());
     });
 }
 
 #[test]
 fn half_a_frame_and_then_nothing_is_a_broken_connection_and_not_a_message() {
     block_on(async {
-        let peer = LyingNats::start(Lies { cut_at: Some(10), ..Lies::default() });
-        let driver = NatsCore::new(&peer.url, &NatsCoreOptions {});
-        let topology = topology(Delivery::FanOut);
-        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
-        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
-        for number in 0..20 {
-            publisher.enqueue(TopicId(0), &payload(number, 0)).unwrap();
-        }
-        publisher.flush(&mut |_| ()).await.unwrap();
-        let mut arrived = 0;
-        let error = loop {
-            if let Err(error) = subscriber.next_batch(&mut |_| arrived += 1).await {
-                break error;
-            }
-        };
-        assert_eq!((error.kind, arrived), (ErrorKind::Disconnected, 9), "{error}");
+        let lies = Lies { cut_at: Some(10), ..Lies::default() };
+        let peer = LyingNats::start(lies.clone());
+        cut_after_nine(&nats(&peer)).await;
+        let peer = LyingResp::start(lies);
+        cut_after_nine(&redis(&peer)).await;
     });
+}
+
+async fn cut_after_nine(driver: &impl Driver) {
+    let topology = topology(Delivery::FanOut);
+    let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+    let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+    for number in 0..20 {
+        publisher.enqueue(TopicId(0), &payload(number, 0)).unwrap();
+    }
+    publisher.flush(&mut |_| ()).await.unwrap();
+    let mut arrived = 0;
+    let error = loop {
+        if let Err(error) = subscriber.next_batch(&mut |_| arrived += 1).await {
+            break error;
+        }
+    };
+    assert_eq!((error.kind, arrived), (ErrorKind::Disconnected, 9), "{error}");
 }

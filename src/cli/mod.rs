@@ -4,3 +4,4 @@ pub mod brokers;
 pub mod estimate;
 pub mod scenario;
 pub mod serve;
+pub mod serve_jetstream;

@@ -27,6 +27,19 @@ pub enum ServeEngine {
     /// Says in one line on stdout where it listens, once it does. The password is read from --password-file
     /// or from the environment variable BUSMARK_PASSWORD; without one only this machine is let in.
     Pubsub(PubsubArgs),
+    /// A JetStream-style server for NATS clients, with the options of nats-server
+    ///
+    /// Says in one line on stdout where it listens, once it does. `busmark serve jetstream --help` lists the options.
+    #[command(disable_help_flag = true)]
+    Jetstream(JetstreamArgs),
+}
+
+/// Arguments of `busmark serve jetstream`: nats-server's, which clap's rules don't fit.
+#[derive(Debug, Args)]
+pub struct JetstreamArgs {
+    /// Options of nats-server, such as -p 4222 -js -sd DIR
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    pub options: Vec<String>,
 }
 
 /// Arguments of `busmark serve pubsub`.
@@ -54,7 +67,10 @@ pub struct PubsubArgs {
 /// # Errors
 /// A place can't be listened on, or a file can't be used.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let ServeEngine::Pubsub(args) = &args.engine;
+    let args = match &args.engine {
+        ServeEngine::Pubsub(args) => args,
+        ServeEngine::Jetstream(args) => return super::serve_jetstream::run(&args.options),
+    };
     let mut server = Server::bind(options(args)?)?;
     let places: Vec<String> = server.places().iter().map(ToString::to_string).collect();
     announce(&places.join(", "))?;

@@ -1,3 +1,4 @@
 //! The bundled servers. They run as a process of their own (`busmark serve …`), never inside a trial.
 
+pub mod jetstream;
 pub mod pubsub;

@@ -1,0 +1,106 @@
+//! `busmark serve jetstream`: the JetStream-style engine, with the options of nats-server.
+
+use crate::clock::Clock;
+use crate::engine::jetstream::{Bound, Request, Settings};
+use anyhow::Context;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit code for options that can't be honoured.
+const USAGE: u8 = 2;
+
+/// How it is used.
+pub const HELP: &str = "\
+Serve NATS clients, with streams
+
+Usage: busmark serve jetstream [OPTIONS]
+
+Options, as of nats-server (also with two dashes, and as --name=value):
+  -p, --port PORT         port for clients, -1 or 0 for any [4222]
+  -a, --addr HOST         address to listen on [127.0.0.1]
+      --listen HOST:PORT  both at once
+  -c, --config FILE       configuration file; options win over it
+  -n, --name NAME         the server's name
+  -js, --jetstream        streams on
+  -sd, --store_dir DIR    where streams are kept (implies -js)
+      --sync always|2m    when streams are synced to the disk [2m]
+      --user U --pass P   ask for user and password
+      --auth TOKEN        ask for a token
+  -P, --pid FILE          write the process id there
+  -l, --log FILE          log there instead of to the standard error
+  -t                      check the configuration only
+  -v, --version           print the version
+
+Clusters, accounts, TLS, monitoring and whatever else is not listed are refused.
+
+Example: busmark serve jetstream -p 4222 -js -sd /var/lib/busmark
+";
+
+/// Serves until it is ended.
+///
+/// # Errors
+/// The port or the store can't be had, or the disk failed.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "cli owns the terminal")]
+pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let settings = match Request::parse(arguments) {
+        Ok(Request::Serve(settings)) => *settings,
+        Ok(Request::Help) => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(Request::Version) => {
+            println!("busmark-jetstream: v{}", env!("CARGO_PKG_VERSION"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(Request::Test) => {
+            println!("the configuration is right");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => {
+            eprintln!("busmark serve jetstream: {error}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let mut log = Log::open(&settings)?;
+    log.line(&format!("Starting busmark-jetstream, {}", settings.summary()))?;
+    let bound = Bound::open(settings.clone(), Clock::real())?;
+    if let Some(path) = &settings.pid_file {
+        std::fs::write(path, std::process::id().to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    for line in bound.notices() {
+        log.line(line)?;
+    }
+    log.line(&format!("Listening for client connections on {}", bound.address()))?;
+    log.line("Server is ready")?;
+    println!("Listening on {}", bound.address());
+    // A parent that waits for the line reads it now, or is gone and does not matter.
+    let _ = std::io::stdout().flush();
+    bound.run()?;
+    log.line("Server exiting")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the log goes.
+enum Log {
+    Stderr,
+    File(std::fs::File),
+}
+
+impl Log {
+    fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let Some(path) = &settings.log_file else { return Ok(Self::Stderr) };
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        Ok(Self::File(file.with_context(|| format!("cannot open {}", path.display()))?))
+    }
+
+    #[expect(clippy::print_stderr, reason = "cli owns the terminal")]
+    fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        let stamp = crate::clock::rfc3339(crate::clock::unix_nanos());
+        match self {
+            Self::Stderr => eprintln!("[{}] {stamp} [INF] {text}", std::process::id()),
+            Self::File(file) => writeln!(file, "[{}] {stamp} [INF] {text}", std::process::id())?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! One client's connection.
+
+use super::output::Output;
+use crate::clock::Nanos;
+use crate::wire::nats::ConnectOptions;
+use mio::net::TcpStream;
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) sid: Box<[u8]>,
+    pub(super) subject: Box<[u8]>,
+    /// Empty for plain subscriptions.
+    pub(super) queue: Box<[u8]>,
+    pub(super) delivered: u64,
+    /// Ends after so many deliveries; 0 is never.
+    pub(super) max: u64,
+}
+
+/// What CONNECT said, as far as the message path needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ways {
+    pub(super) verbose: bool,
+    pub(super) pedantic: bool,
+    pub(super) echo: bool,
+    pub(super) headers: bool,
+    pub(super) no_responders: bool,
+}
+
+impl From<&ConnectOptions> for Ways {
+    fn from(options: &ConnectOptions) -> Self {
+        Self {
+            verbose: options.verbose,
+            pedantic: options.pedantic,
+            echo: options.echo,
+            headers: options.headers,
+            no_responders: options.no_responders,
+        }
+    }
+}
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    /// The number INFO told it.
+    pub(super) id: u64,
+    pub(super) ways: Ways,
+    /// Whether it has shown who it is, or nobody asks.
+    pub(super) authorised: bool,
+    /// Bytes of an operation that is not whole yet.
+    pub(super) unread: Vec<u8>,
+    pub(super) output: Output,
+    pub(super) subscriptions: Slab<Subscription>,
+    pub(super) by_sid: HashMap<Box<[u8]>, u32>,
+    /// Whether the socket takes more.
+    pub(super) writable: bool,
+    /// Whether it is on the list of those to be written to.
+    pub(super) dirty: bool,
+    /// Whether it is on the list of those whose backlog grows.
+    pub(super) hot: bool,
+    /// Whether it is on the list of those to be read.
+    pub(super) queued: bool,
+    /// Nothing more is read; closed when all is written.
+    pub(super) closing: bool,
+    /// Closed at the end of the tick.
+    pub(super) doomed: bool,
+    pub(super) connected_at: Nanos,
+    pub(super) heard_at: Nanos,
+    pub(super) pings_out: u32,
+    /// Since when bytes wait and none goes out.
+    pub(super) stuck_since: Option<Nanos>,
+}
+
+impl Client {
+    /// A client that has just come in.
+    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, now: Nanos) -> Self {
+        Self {
+            stream,
+            address,
+            id,
+            ways: Ways::from(&ConnectOptions::default()),
+            authorised: false,
+            unread: Vec::new(),
+            output: Output::default(),
+            subscriptions: Slab::new(),
+            by_sid: HashMap::new(),
+            writable: true,
+            dirty: false,
+            hot: false,
+            queued: false,
+            closing: false,
+            doomed: false,
+            connected_at: now,
+            heard_at: now,
+            pings_out: 0,
+            stuck_since: None,
+        }
+    }
+
+    /// Whether nothing more is to be sent to it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.closing || self.doomed
+    }
+}

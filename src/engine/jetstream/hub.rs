@@ -1,0 +1,307 @@
+//! Clients, their subscriptions, and the way of a message from one to the others.
+
+use super::client::{Client, Subscription};
+use super::output::{SHARE_FROM, Spare};
+use super::run::Run;
+use super::sublist::{ClientKey, Member, Route, Sublist};
+use crate::prng::Prng;
+use crate::wire::nats::{MessageHead, Publish, append_message, status_line};
+use slab::Slab;
+use std::rc::Rc;
+
+/// A backlog of this many bytes is written before the tick ends.
+const HOT_FROM: usize = 256 * 1024;
+
+/// What has gone through.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Stats {
+    pub(super) in_messages: u64,
+    pub(super) in_bytes: u64,
+    pub(super) out_messages: u64,
+    pub(super) out_bytes: u64,
+    pub(super) slow_consumers: u64,
+    pub(super) total_connections: u64,
+}
+
+/// The route of the subject that was last published to.
+#[derive(Debug, Default)]
+struct LastRoute {
+    subject: Vec<u8>,
+    generation: u64,
+    route: Rc<Route>,
+}
+
+/// Clients and subscriptions.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) clients: Slab<Client>,
+    pub(super) subjects: Sublist,
+    pub(super) stats: Stats,
+    pub(super) spare: Spare,
+    /// To be written to.
+    pub(super) dirty: Vec<ClientKey>,
+    /// Whose backlog has grown large in this tick.
+    pub(super) hot: Vec<ClientKey>,
+    /// To be closed.
+    pub(super) doomed: Vec<ClientKey>,
+    last: LastRoute,
+    run: Run,
+    prng: Prng,
+    /// Subscriptions that had their last message.
+    ended: Vec<(ClientKey, u32)>,
+    scratch: Route,
+}
+
+impl Hub {
+    /// Nobody yet.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            clients: Slab::new(),
+            subjects: Sublist::default(),
+            stats: Stats::default(),
+            spare: Spare::default(),
+            dirty: Vec::new(),
+            hot: Vec::new(),
+            doomed: Vec::new(),
+            last: LastRoute { generation: u64::MAX, ..LastRoute::default() },
+            run: Run::default(),
+            prng: Prng::new(seed),
+            ended: Vec::new(),
+            scratch: Route::default(),
+        }
+    }
+
+    /// A client that is known to be there.
+    #[inline]
+    pub(super) fn client(&mut self, key: ClientKey) -> &mut Client {
+        &mut self.clients[key as usize]
+    }
+
+    /// Writes to a client's output.
+    #[inline]
+    pub(super) fn push(&mut self, key: ClientKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let client = &mut self.clients[key as usize];
+        if !client.doomed {
+            client.output.append(&mut self.spare, write);
+            self.touch(key);
+        }
+    }
+
+    #[inline]
+    fn touch(&mut self, key: ClientKey) {
+        let client = &mut self.clients[key as usize];
+        if !client.dirty {
+            client.dirty = true;
+            self.dirty.push(key);
+        }
+        if !client.hot && client.output.pending() >= HOT_FROM {
+            client.hot = true;
+            self.hot.push(key);
+        }
+    }
+
+    /// Closes a client at the end of the tick.
+    pub(super) fn doom(&mut self, key: ClientKey) {
+        let client = &mut self.clients[key as usize];
+        if !client.doomed {
+            client.doomed = true;
+            self.doomed.push(key);
+        }
+    }
+
+    /// Closes a client once what waits for it is written.
+    pub(super) fn close_after_output(&mut self, key: ClientKey) {
+        self.client(key).closing = true;
+        self.touch(key);
+    }
+
+    /// Subscribes; a sid that is taken already is ignored.
+    pub(super) fn subscribe(&mut self, key: ClientKey, pattern: &[u8], queue: &[u8], sid: &[u8]) {
+        let client = &mut self.clients[key as usize];
+        if client.by_sid.contains_key(sid) {
+            return;
+        }
+        let slot = client.subscriptions.insert(Subscription {
+            sid: sid.into(),
+            subject: pattern.into(),
+            queue: queue.into(),
+            delivered: 0,
+            max: 0,
+        }) as u32;
+        client.by_sid.insert(sid.into(), slot);
+        self.subjects.insert(pattern, queue, Member::Client { client: key, slot });
+    }
+
+    /// Unsubscribes, at once (`max` 0) or after `max` messages in all. Gives the pattern that is gone.
+    pub(super) fn unsubscribe(&mut self, key: ClientKey, sid: &[u8], max: u64) -> Option<Box<[u8]>> {
+        let client = &mut self.clients[key as usize];
+        let slot = *client.by_sid.get(sid)?;
+        let subscription = &mut client.subscriptions[slot as usize];
+        if max > subscription.delivered {
+            subscription.max = max;
+            // A run in progress does not count; the next message looks again.
+            self.last.generation = u64::MAX;
+            self.run.forget();
+            return None;
+        }
+        self.drop_subscription(key, slot)
+    }
+
+    /// Takes a subscription away.
+    pub(super) fn drop_subscription(&mut self, key: ClientKey, slot: u32) -> Option<Box<[u8]>> {
+        let client = &mut self.clients[key as usize];
+        let gone = client.subscriptions.try_remove(slot as usize)?;
+        client.by_sid.remove(&gone.sid);
+        self.subjects.remove(&gone.subject, &gone.queue, Member::Client { client: key, slot });
+        Some(gone.subject)
+    }
+
+    /// Who receives a subject.
+    #[inline]
+    pub(super) fn route(&mut self, subject: &[u8]) -> Rc<Route> {
+        let generation = self.subjects.generation();
+        if self.last.generation != generation || self.last.subject != subject {
+            self.last.route = self.subjects.route(subject);
+            self.last.generation = generation;
+            self.last.subject.clear();
+            self.last.subject.extend_from_slice(subject);
+        }
+        self.last.route.clone()
+    }
+
+    /// Delivers what a client published to other clients; whether anybody got it.
+    #[inline]
+    pub(super) fn publish(&mut self, from: ClientKey, route: &Rc<Route>, message: &Publish<'_>) -> bool {
+        if route.plain.len() < 2 || !route.queues.is_empty() {
+            self.end_run();
+            return self.deliver(Some(from), route, message);
+        }
+        let generation = self.subjects.generation();
+        if !self.run.is_of(from, message, generation) {
+            self.end_run();
+            if !self.run.start(&self.clients, from, (route, message, generation)) {
+                return self.deliver(Some(from), route, message);
+            }
+        }
+        self.run.append(message)
+    }
+
+    /// Hands what was gathered for many receivers to them.
+    #[inline]
+    pub(super) fn end_run(&mut self) {
+        if self.run.count > 0 {
+            self.deliver_run();
+        }
+    }
+
+    fn deliver_run(&mut self) {
+        let mut run = std::mem::take(&mut self.run);
+        for group in &mut run.groups {
+            let shared = group.members.len() > 1 && group.block.len() >= SHARE_FROM;
+            let block = Rc::new(std::mem::take(&mut group.block));
+            for &(key, slot) in &group.members {
+                let Some(client) = self.clients.get_mut(key as usize) else { continue };
+                let Some(subscription) = client.subscriptions.get_mut(slot as usize) else { continue };
+                if client.closing || client.doomed {
+                    continue;
+                }
+                subscription.delivered += run.count;
+                self.stats.out_messages += run.count;
+                self.stats.out_bytes += run.bytes;
+                if shared {
+                    client.output.share(&block);
+                } else {
+                    client.output.append(&mut self.spare, |out| out.extend_from_slice(&block));
+                }
+                self.touch(key);
+            }
+            if let Ok(mut block) = Rc::try_unwrap(block) {
+                block.clear();
+                group.block = block;
+            }
+        }
+        run.count = 0;
+        run.bytes = 0;
+        self.run = run;
+    }
+
+    /// Delivers one message along a route; whether anybody got it.
+    pub(super) fn deliver(&mut self, from: Option<ClientKey>, route: &Route, message: &Publish<'_>) -> bool {
+        let mut delivered = false;
+        for &member in &route.plain {
+            delivered |= self.send(member, from, message);
+        }
+        for (_, members) in &route.queues {
+            let first = self.prng.below(members.len() as u64) as usize;
+            // Whoever can't take it is passed over: the next in the group gets it.
+            let mut order = members[first..].iter().chain(&members[..first]);
+            delivered |= order.any(|&member| self.send(member, from, message));
+        }
+        if !self.ended.is_empty() {
+            for (key, slot) in std::mem::take(&mut self.ended) {
+                self.drop_subscription(key, slot);
+            }
+        }
+        delivered
+    }
+
+    /// Delivers a message of the server's own to `to`, under the message's own subject.
+    pub(super) fn deliver_to(&mut self, to: &[u8], message: &Publish<'_>) -> bool {
+        self.end_run();
+        let mut route = std::mem::take(&mut self.scratch);
+        self.subjects.collect(to, &mut route);
+        let delivered = self.deliver(None, &route, message);
+        self.scratch = route;
+        delivered
+    }
+
+    #[inline]
+    fn send(&mut self, member: Member, from: Option<ClientKey>, message: &Publish<'_>) -> bool {
+        let Member::Client { client: key, slot } = member else { return false };
+        let Some(client) = self.clients.get_mut(key as usize) else { return false };
+        if client.is_leaving() || (from == Some(key) && !client.ways.echo) {
+            return false;
+        }
+        let headers = client.ways.headers;
+        let Some(subscription) = client.subscriptions.get_mut(slot as usize) else { return false };
+        subscription.delivered += 1;
+        if subscription.max > 0 {
+            if subscription.delivered > subscription.max {
+                return false;
+            }
+            if subscription.delivered == subscription.max {
+                self.ended.push((key, slot));
+            }
+        }
+        // Who does not know headers gets the payload alone.
+        let (header_length, body) =
+            if headers { (message.header_length, message.body) } else { (0, message.payload()) };
+        self.stats.out_messages += 1;
+        self.stats.out_bytes += body.len() as u64;
+        let head = MessageHead {
+            subject: message.subject,
+            sid: &subscription.sid,
+            reply: message.reply,
+            header_length,
+        };
+        client.output.append(&mut self.spare, |out| append_message(out, head, body));
+        self.touch(key);
+        true
+    }
+
+    /// Tells a client that nobody listens to what it asked.
+    pub(super) fn no_responders(&mut self, from: ClientKey, reply: &[u8]) {
+        let mut route = Route::default();
+        self.subjects.collect(reply, &mut route);
+        let own = |member: &Member| matches!(member, Member::Client { client, .. } if *client == from);
+        let groups = route.queues.iter().flat_map(|(_, members)| members);
+        let Some(&member) = route.plain.iter().chain(groups).find(|member| own(member)) else { return };
+        let mut body = Vec::with_capacity(16);
+        status_line(&mut body, 503, "");
+        body.extend_from_slice(b"\r\n");
+        let message = Publish { subject: reply, reply: b"", header_length: body.len(), body: &body };
+        let alone = Route { plain: vec![member], ..Route::default() };
+        // One's own request is answered even to a client that does not want its own messages back.
+        self.deliver(None, &alone, &message);
+    }
+}

@@ -1,0 +1,25 @@
+//! The JetStream-style engine: a server that NATS clients take for a nats-server 2.11.
+//!
+//! One thread runs everything to completion: read, parse in place, append to outputs, one write per
+//! connection at the end of a tick.
+
+#![expect(dead_code, reason = "the streams that use the rest of this come next")]
+
+mod auth;
+mod client;
+mod config;
+mod error;
+mod hub;
+mod info;
+mod names;
+mod output;
+mod run;
+mod server;
+mod session;
+mod settings;
+mod sublist;
+
+pub use config::{ConfigError, Request};
+pub use error::EngineError;
+pub use server::{Bound, Stopper};
+pub use settings::{Credentials, JetStreamSettings, Settings, SyncPolicy};

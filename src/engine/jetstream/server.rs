@@ -1,0 +1,391 @@
+//! The event loop: one thread, run to completion. Each tick reads what is there, carries it out, and writes
+//! what came of it.
+
+use super::client::Client;
+use super::error::EngineError;
+use super::hub::Hub;
+use super::info::Info;
+use super::settings::Settings;
+use super::sublist::ClientKey;
+use crate::clock::{Clock, Nanos};
+use crate::wire::nats::{append_error, append_info};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bytes read from one socket in one go at most.
+const READ: usize = 256 * 1024;
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+/// How often timers are looked at, at least.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// The longest a fast producer is held up at a time.
+const STALL: Nanos = 10_000_000;
+/// Events taken at a time.
+const EVENTS: usize = 1024;
+
+/// A producer that is not read because a receiver of its messages is far behind.
+#[derive(Debug, Clone, Copy)]
+struct Stalled {
+    producer: ClientKey,
+    receiver: ClientKey,
+    until: Nanos,
+}
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) settings: Settings,
+    pub(super) hub: Hub,
+    pub(super) clock: Clock,
+    info: Info,
+    poll: Poll,
+    listener: TcpListener,
+    next_id: u64,
+    /// Clients with bytes to be read.
+    ready: Vec<ClientKey>,
+    stalled: Vec<Stalled>,
+    buffer: Vec<u8>,
+    housekept: Nanos,
+}
+
+/// Ends a running server.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    waker: Arc<Waker>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Stopper {
+    /// Lets the server end after the current tick.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // If it can't be woken it is gone.
+        let _ = self.waker.wake();
+    }
+}
+
+/// A server that listens but does not run yet.
+#[derive(Debug)]
+pub struct Bound {
+    server: Server,
+    stopper: Stopper,
+    address: SocketAddr,
+    notices: Vec<String>,
+}
+
+impl Bound {
+    /// Opens the port, and the streams.
+    ///
+    /// # Errors
+    /// The port is taken, or the store can't be used.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, EngineError> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind(settings.listen)
+            .map_err(|source| EngineError::Listen { at: settings.listen, source })?;
+        let address = listener.local_addr()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let stopper = Stopper { waker, stop: Arc::new(AtomicBool::new(false)) };
+        let seed = crate::clock::unix_nanos();
+        let id = super::names::server_id(seed);
+        let server = Server {
+            info: Info::new(&settings, &id, address),
+            hub: Hub::new(seed),
+            settings,
+            clock,
+            poll,
+            listener,
+            next_id: 1,
+            ready: Vec::new(),
+            stalled: Vec::new(),
+            buffer: vec![0; 2 * READ],
+            housekept: 0,
+        };
+        Ok(Self { server, stopper, address, notices: Vec::new() })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What people should know of how the streams were found.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// The system refuses what the loop stands on, or a disk failed.
+    pub fn run(mut self) -> Result<(), EngineError> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stopper.stop.load(Ordering::Acquire) {
+            self.server.tick(&mut events)?;
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    fn tick(&mut self, events: &mut Events) -> Result<(), EngineError> {
+        let timeout = self.timeout();
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => self.accept()?,
+                WAKER => {}
+                Token(key) => self.note(key as ClientKey, event.is_readable(), event.is_writable()),
+            }
+        }
+        let now = self.clock.now();
+        self.release_stalled(now);
+        let ready = std::mem::take(&mut self.ready);
+        for key in ready {
+            self.read(key, now);
+        }
+        self.flush_all();
+        if now.saturating_sub(self.housekept) >= HOUSEKEEPING.as_nanos() as Nanos {
+            self.housekept = now;
+            self.housekeeping(now);
+            self.flush_all();
+        }
+        self.bury();
+        Ok(())
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.ready.is_empty() {
+            Duration::ZERO
+        } else if !self.stalled.is_empty() {
+            Duration::from_millis(1)
+        } else {
+            HOUSEKEEPING
+        }
+    }
+
+    fn note(&mut self, key: ClientKey, readable: bool, writable: bool) {
+        let Some(client) = self.hub.clients.get_mut(key as usize) else { return };
+        if writable && !client.writable {
+            client.writable = true;
+            if !client.dirty {
+                client.dirty = true;
+                self.hub.dirty.push(key);
+            }
+        }
+        if readable {
+            self.queue(key);
+        }
+    }
+
+    fn queue(&mut self, key: ClientKey) {
+        let Some(client) = self.hub.clients.get_mut(key as usize) else { return };
+        if !client.queued {
+            client.queued = true;
+            self.ready.push(key);
+        }
+    }
+
+    fn accept(&mut self) -> Result<(), EngineError> {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, address)) => self.welcome(stream, address)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Out of descriptors, or the client is gone already: the next one may do better.
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut stream: mio::net::TcpStream, address: SocketAddr) -> Result<(), EngineError> {
+        // Without it the client is only slower.
+        let _ = stream.set_nodelay(true);
+        let full = self.hub.clients.len() >= self.settings.max_connections;
+        let entry = self.hub.clients.vacant_entry();
+        let key = entry.key() as ClientKey;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(key as usize), interest)?;
+        let mut client = Client::new(stream, address, self.next_id, self.clock.now());
+        client.authorised = self.settings.credentials.is_empty();
+        entry.insert(client);
+        self.hub.stats.total_connections += 1;
+        let json = self.info.json_for(self.next_id, address.ip());
+        self.next_id += 1;
+        self.hub.push(key, |out| append_info(out, &json));
+        if full {
+            self.refuse(key, "maximum connections exceeded");
+        }
+        Ok(())
+    }
+
+    /// Reads once from a client and carries out what it sent.
+    fn read(&mut self, key: ClientKey, now: Nanos) {
+        let Some(client) = self.hub.clients.get_mut(key as usize) else { return };
+        client.queued = false;
+        // A producer that is held up is queued again when it is let go.
+        if client.is_leaving() || self.stalled.iter().any(|stalled| stalled.producer == key) {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let kept = client.unread.len();
+        if buffer.len() < kept + READ {
+            buffer.resize(kept + READ, 0);
+        }
+        buffer[..kept].copy_from_slice(&client.unread);
+        client.unread.clear();
+        let end = kept + READ;
+        match client.stream.read(&mut buffer[kept..end]) {
+            Ok(0) => self.hub.doom(key),
+            Ok(count) => {
+                client.heard_at = now;
+                let filled = kept + count;
+                let (taken, _needed) = self.carry_out(key, &buffer[..filled]);
+                let client = self.hub.client(key);
+                client.unread.extend_from_slice(&buffer[taken..filled]);
+                if count == READ {
+                    self.queue(key);
+                }
+                self.cool(key, now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                client.unread.extend_from_slice(&buffer[..kept]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                client.unread.extend_from_slice(&buffer[..kept]);
+                self.queue(key);
+            }
+            Err(_) => self.hub.doom(key),
+        }
+        self.buffer = buffer;
+    }
+
+    /// Writes the backlogs that grew in this read, cuts who is too far behind, and holds up the producer if
+    /// somebody is nearly so.
+    fn cool(&mut self, producer: ClientKey, now: Nanos) {
+        for key in std::mem::take(&mut self.hub.hot) {
+            let Some(client) = self.hub.clients.get_mut(key as usize) else { continue };
+            client.hot = false;
+            self.flush(key);
+            let pending = self.hub.client(key).output.pending();
+            if pending > self.settings.max_pending {
+                self.hub.stats.slow_consumers += 1;
+                self.hub.doom(key);
+            } else if key != producer && pending > self.settings.max_pending / 4 * 3 {
+                self.stalled.push(Stalled { producer, receiver: key, until: now + STALL });
+            }
+        }
+    }
+
+    /// Lets producers go on whose time is up, or whose receivers have caught up.
+    fn release_stalled(&mut self, now: Nanos) {
+        let high = self.settings.max_pending / 4 * 3;
+        let (held, free): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.stalled).into_iter().partition(|stalled| {
+                let receiver = self.hub.clients.get(stalled.receiver as usize);
+                stalled.until > now && receiver.is_some_and(|receiver| receiver.output.pending() > high)
+            });
+        self.stalled = held;
+        for stalled in free {
+            self.queue(stalled.producer);
+        }
+    }
+
+    /// Writes to everybody who has something waiting.
+    fn flush_all(&mut self) {
+        for key in std::mem::take(&mut self.hub.dirty) {
+            if let Some(client) = self.hub.clients.get_mut(key as usize) {
+                client.dirty = false;
+                self.flush(key);
+            }
+        }
+    }
+
+    fn flush(&mut self, key: ClientKey) {
+        let client = &mut self.hub.clients[key as usize];
+        if client.doomed || !client.writable {
+            return;
+        }
+        let before = client.output.pending();
+        let stream = &mut client.stream;
+        let done = client.output.flush(&mut self.hub.spare, |slices| match slices {
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        });
+        let moved = client.output.pending() < before;
+        match done {
+            Ok(true) => {
+                client.stuck_since = None;
+                if client.closing {
+                    self.hub.doom(key);
+                }
+            }
+            Ok(false) => {
+                client.writable = false;
+                let now = self.clock.now();
+                client.stuck_since = if moved { Some(now) } else { client.stuck_since.or(Some(now)) };
+            }
+            Err(_) => self.hub.doom(key),
+        }
+    }
+
+    /// Pings, deadlines.
+    fn housekeeping(&mut self, now: Nanos) {
+        let after = |since: Nanos, limit: Duration| now.saturating_sub(since) > limit.as_nanos() as Nanos;
+        let keys: Vec<ClientKey> = self.hub.clients.iter().map(|(key, _)| key as ClientKey).collect();
+        for key in keys {
+            let client = self.hub.client(key);
+            let (heard, pings) = (client.heard_at, client.pings_out);
+            if client.stuck_since.is_some_and(|since| after(since, self.settings.write_deadline)) {
+                self.hub.stats.slow_consumers += 1;
+                self.hub.doom(key);
+            } else if client.closing {
+                // It has the write deadline to take its last words.
+            } else if !client.authorised && after(client.connected_at, self.settings.auth_timeout) {
+                self.refuse(key, "Authentication Timeout");
+            } else if after(heard, self.settings.ping_interval * (pings + 1)) {
+                if pings >= self.settings.ping_max {
+                    self.hub.push(key, |out| append_error(out, "Stale Connection"));
+                    self.hub.close_after_output(key);
+                } else {
+                    client.pings_out += 1;
+                    self.hub.push(key, |out| out.extend_from_slice(b"PING\r\n"));
+                }
+            }
+        }
+    }
+
+    /// Takes away who is gone.
+    fn bury(&mut self) {
+        while !self.hub.doomed.is_empty() {
+            for key in std::mem::take(&mut self.hub.doomed) {
+                let mut slots: Vec<u32> =
+                    self.hub.client(key).subscriptions.iter().map(|(slot, _)| slot as u32).collect();
+                slots.reverse();
+                for slot in slots {
+                    if let Some(gone) = self.hub.drop_subscription(key, slot) {
+                        self.interest_lost(&gone);
+                    }
+                }
+                let mut client = self.hub.clients.remove(key as usize);
+                // Closing it takes it off the poll in any case.
+                let _ = self.poll.registry().deregister(&mut client.stream);
+            }
+        }
+    }
+}

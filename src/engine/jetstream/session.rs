@@ -1,0 +1,161 @@
+//! What a client's operations do.
+
+use super::client::Ways;
+use super::server::Server;
+use super::sublist::{ClientKey, Member};
+use crate::wire::nats::subject::{is_valid_literal, is_valid_pattern};
+use crate::wire::nats::{
+    ClientError, ClientLimits, ClientOp, ConnectOptions, Parsed, Publish, append_error, parse_client,
+};
+
+/// The highest protocol a client may claim.
+const MAX_PROTOCOL: i32 = 1;
+
+impl Server {
+    /// Carries out all whole operations that `buf` begins with; gives how many bytes they took, and how many
+    /// the next one takes at least.
+    pub(super) fn carry_out(&mut self, key: ClientKey, buf: &[u8]) -> (usize, usize) {
+        let limits = ClientLimits {
+            max_control_line: self.settings.max_control_line,
+            max_payload: self.settings.max_payload,
+        };
+        let mut at = 0;
+        while !self.hub.client(key).is_leaving() {
+            match parse_client(&buf[at..], limits) {
+                Ok(Parsed::Whole(op, length)) => {
+                    at += length;
+                    self.operation(key, op);
+                }
+                Ok(Parsed::Partial(needed)) => {
+                    self.hub.end_run();
+                    return (at, needed);
+                }
+                Err(error) => {
+                    self.hub.end_run();
+                    self.broken(key, error);
+                }
+            }
+        }
+        self.hub.end_run();
+        (buf.len(), 0)
+    }
+
+    #[inline]
+    fn operation(&mut self, key: ClientKey, op: ClientOp<'_>) {
+        if let ClientOp::Publish(message) = op
+            && self.hub.client(key).authorised
+        {
+            return self.publish(key, &message);
+        }
+        self.hub.end_run();
+        if !self.hub.client(key).authorised && !matches!(op, ClientOp::Connect(_)) {
+            return self.refuse(key, "Authorization Violation");
+        }
+        match op {
+            ClientOp::Connect(json) => self.connect(key, json),
+            ClientOp::Subscribe { subject, queue, sid } => self.subscribe(key, subject, (queue, sid)),
+            ClientOp::Unsubscribe { sid, max } => {
+                self.confirm(key);
+                if let Some(gone) = self.hub.unsubscribe(key, sid, max) {
+                    self.interest_lost(&gone);
+                }
+            }
+            ClientOp::Ping => self.hub.push(key, |out| out.extend_from_slice(b"PONG\r\n")),
+            ClientOp::Pong => self.hub.client(key).pings_out = 0,
+            ClientOp::Error => self.hub.doom(key),
+            ClientOp::Publish(_) | ClientOp::Ignored => {}
+        }
+    }
+
+    /// Says why, then closes.
+    pub(super) fn refuse(&mut self, key: ClientKey, why: &str) {
+        self.hub.push(key, |out| append_error(out, why));
+        self.hub.close_after_output(key);
+    }
+
+    fn broken(&mut self, key: ClientKey, error: ClientError) {
+        match error {
+            ClientError::Arguments => self.hub.close_after_output(key),
+            error => self.refuse(key, &error.to_string()),
+        }
+    }
+
+    #[inline]
+    fn confirm(&mut self, key: ClientKey) {
+        if self.hub.client(key).ways.verbose {
+            self.hub.push(key, |out| out.extend_from_slice(b"+OK\r\n"));
+        }
+    }
+
+    fn connect(&mut self, key: ClientKey, json: &[u8]) {
+        let Ok(options) = serde_json::from_slice::<ConnectOptions>(json) else {
+            return self.hub.close_after_output(key);
+        };
+        if !(0..=MAX_PROTOCOL).contains(&options.protocol) {
+            return self.refuse(key, "invalid client protocol");
+        }
+        if !self.settings.credentials.admit(&options) {
+            return self.refuse(key, "Authorization Violation");
+        }
+        let client = self.hub.client(key);
+        client.ways = Ways::from(&options);
+        client.authorised = true;
+        self.confirm(key);
+    }
+
+    fn subscribe(&mut self, key: ClientKey, subject: &[u8], (queue, sid): (&[u8], &[u8])) {
+        if !is_valid_pattern(subject) {
+            return self.hub.push(key, |out| append_error(out, "Invalid Subject"));
+        }
+        let most = self.settings.max_subscriptions;
+        if most > 0 && self.hub.client(key).subscriptions.len() >= most {
+            return self.refuse(key, "maximum subscriptions exceeded");
+        }
+        self.hub.subscribe(key, subject, queue, sid);
+        self.confirm(key);
+        self.interest_gained(subject);
+    }
+
+    #[inline]
+    fn publish(&mut self, key: ClientKey, message: &Publish<'_>) {
+        self.hub.stats.in_messages += 1;
+        self.hub.stats.in_bytes += message.body.len() as u64;
+        let ways = self.hub.client(key).ways;
+        if ways.verbose || ways.pedantic || message.header_length > 0 {
+            if message.header_length > 0 && !ways.headers {
+                return self.refuse(key, "message headers not supported");
+            }
+            // The message goes its way all the same.
+            if ways.pedantic && !is_valid_literal(message.subject) {
+                self.hub.push(key, |out| append_error(out, "Invalid Publish Subject"));
+            }
+            self.confirm(key);
+        }
+        let route = self.hub.route(message.subject);
+        let mut delivered =
+            !(route.plain.is_empty() && route.queues.is_empty()) && self.hub.publish(key, &route, message);
+        for &member in &route.inner {
+            self.hub.end_run();
+            delivered |= self.inner(member, message);
+        }
+        if !delivered && !message.reply.is_empty() && ways.no_responders && ways.headers {
+            self.hub.no_responders(key, message.reply);
+        }
+    }
+
+    /// Gives a message to a stream or a service; whether it was taken.
+    fn inner(&mut self, member: Member, message: &Publish<'_>) -> bool {
+        let _ = (member, message);
+        false
+    }
+
+    /// Somebody subscribes to `pattern`.
+    fn interest_gained(&mut self, pattern: &[u8]) {
+        let _ = pattern;
+    }
+
+    /// Nobody, or one less, subscribes to `pattern`.
+    pub(super) fn interest_lost(&mut self, pattern: &[u8]) {
+        let _ = pattern;
+    }
+}

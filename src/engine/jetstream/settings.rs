@@ -1,0 +1,117 @@
+//! What the server is told at its start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The version of nats-server whose behaviour is followed, and which INFO names: clients gate features by it.
+pub(super) const FOLLOWS: &str = "2.11.11";
+
+/// When what was acknowledged is on the disk, not only in the system's page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before the acknowledgement goes out.
+    Always,
+    /// This long after it, at most.
+    Interval(Duration),
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Users with their passwords.
+    pub users: Vec<(String, String)>,
+    /// A token instead.
+    pub token: Option<String>,
+}
+
+impl Credentials {
+    /// Whether nobody is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.token.is_none()
+    }
+}
+
+/// Where and how streams are kept. By default in a directory of the system's for what is not to last, synced every two
+/// minutes, as nats-server does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JetStreamSettings {
+    /// Directory of the file streams; made if it is missing.
+    pub store_dir: PathBuf,
+    /// When file streams are synced.
+    pub sync: SyncPolicy,
+    /// Bytes of all memory streams together; `None` is no limit.
+    pub max_memory: Option<u64>,
+    /// Bytes of all file streams together; `None` is no limit.
+    pub max_file: Option<u64>,
+}
+
+impl Default for JetStreamSettings {
+    fn default() -> Self {
+        Self {
+            store_dir: std::env::temp_dir().join("nats").join("jetstream"),
+            sync: SyncPolicy::Interval(Duration::from_secs(120)),
+            max_memory: None,
+            max_file: None,
+        }
+    }
+}
+
+/// Everything the server is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients connect; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The server's name in INFO; made up if `None`.
+    pub name: Option<String>,
+    /// Who may come in.
+    pub credentials: Credentials,
+    /// Bytes of one message.
+    pub max_payload: usize,
+    /// Bytes of one control line.
+    pub max_control_line: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Subscriptions of one connection; 0 is no limit.
+    pub max_subscriptions: usize,
+    /// Bytes that may wait for one client; above it is cut as a slow consumer.
+    pub max_pending: usize,
+    /// How long a client may take nothing while bytes wait for it.
+    pub write_deadline: Duration,
+    /// How often a silent client is pinged.
+    pub ping_interval: Duration,
+    /// Pings that may be without an answer.
+    pub ping_max: u32,
+    /// How long a client may take to authenticate.
+    pub auth_timeout: Duration,
+    /// Where the process id is written.
+    pub pid_file: Option<PathBuf>,
+    /// Where the log goes instead of the standard error.
+    pub log_file: Option<PathBuf>,
+    /// Streams; `None` is core only.
+    pub jetstream: Option<JetStreamSettings>,
+}
+
+impl Default for Settings {
+    /// As nats-server starts without options, but on loopback.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4222)),
+            name: None,
+            credentials: Credentials::default(),
+            max_payload: crate::wire::nats::MAX_PAYLOAD,
+            max_control_line: crate::wire::nats::MAX_CONTROL_LINE,
+            max_connections: 65_536,
+            max_subscriptions: 0,
+            max_pending: 64 * 1024 * 1024,
+            write_deadline: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            auth_timeout: Duration::from_secs(2),
+            pid_file: None,
+            log_file: None,
+            jetstream: None,
+        }
+    }
+}

@@ -2,6 +2,9 @@
 
 pub mod brokers;
 pub mod estimate;
+pub mod report;
+pub mod results;
 pub mod scenario;
 pub mod serve;
 pub mod serve_jetstream;
+pub mod terminal;

@@ -29,6 +29,26 @@ impl Cell {
             Self::Micros(quantile) => quantile.to_string(),
         }
     }
+
+    /// As a number, if it is one: +∞ for a percentile beyond everything measured.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Count(count) => Some(*count as f64),
+            Self::Real(real) => Some(*real),
+            Self::Micros(quantile) => Some(quantile.micros()),
+            Self::Text(_) | Self::Empty => None,
+        }
+    }
+
+    /// As a whole number, if it counts something.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(*count),
+            _ => None,
+        }
+    }
 }
 
 impl From<&str> for Cell {

@@ -19,6 +19,7 @@ pub(super) const SUMMARY_CSV: &str = "summary.csv";
 pub(super) const PERCENTILES_CSV: &str = "percentiles.csv";
 pub(super) const TIMELINE_CSV: &str = "timeline.csv";
 pub(super) const SLOWEST_CSV: &str = "slowest.csv";
+pub(super) const REPORT_HTML: &str = "report.html";
 pub(super) const CHARTS: &str = "charts";
 /// The link that always points at the newest results folder.
 pub(super) const LATEST: &str = "latest";
@@ -98,7 +99,7 @@ impl ResultsFolder {
             manifest.finished_at = Some(clock::rfc3339(unix_nanos));
             manifest.interrupted = interrupted;
         })?;
-        if self.trials.is_empty() { Ok(()) } else { draw(&Self::open(&self.dir)?) }
+        if self.trials.is_empty() { Ok(()) } else { redraw(&Self::open(&self.dir)?) }
     }
 
     /// Writes the HDR log of a trial, one tag per latency: `<target>-<point>-<trial>.hlog`. `unix_start` is
@@ -138,8 +139,11 @@ impl ResultsFolder {
     }
 }
 
-/// Draws the charts of a run into its folder.
-pub(super) fn draw(run: &Loaded) -> Result<(), ReportError> {
+/// Draws the charts of a run into its folder, again if need be.
+///
+/// # Errors
+/// If a chart can't be drawn or written.
+pub fn redraw(run: &Loaded) -> Result<(), ReportError> {
     let dir = run.dir.join(CHARTS);
     fs::create_dir_all(&dir).map_err(ReportError::io(&dir))?;
     gallery::pictures(run).iter().try_for_each(|picture| picture.write(&dir))

@@ -103,12 +103,12 @@ fn headline(group: &[&TrialRecord]) -> Headline {
     };
     for column in columns().into_iter().filter(|column| !SETTINGS.contains(&column.name.as_str())) {
         let cells: Vec<Cell> = group.iter().map(|record| column.cell(record)).collect();
-        let numbers: Vec<f64> = cells.iter().filter_map(number).collect();
+        let numbers: Vec<f64> = cells.iter().filter_map(Cell::number).collect();
         // A median over some of the trials only would be a median of the lucky ones.
         if numbers.len() == cells.len() {
             headline.medians.extend(Estimate::of(&numbers).map(|estimate| (column.name.clone(), estimate)));
         }
-        let counts: Option<u64> = cells.iter().map(count).sum();
+        let counts: Option<u64> = cells.iter().map(Cell::count).sum();
         headline.sums.extend(counts.map(|sum| (column.name, sum)));
     }
     headline
@@ -116,22 +116,6 @@ fn headline(group: &[&TrialRecord]) -> Headline {
 
 fn reasons(record: &TrialRecord) -> impl Iterator<Item = TrialReason> {
     record.verdict.reasons.iter().map(|reason| TrialReason { trial: record.trial, reason: reason.clone() })
-}
-
-fn number(cell: &Cell) -> Option<f64> {
-    match cell {
-        Cell::Count(count) => Some(*count as f64),
-        Cell::Real(real) => Some(*real),
-        Cell::Micros(quantile) => Some(quantile.micros()),
-        Cell::Text(_) | Cell::Empty => None,
-    }
-}
-
-fn count(cell: &Cell) -> Option<u64> {
-    match cell {
-        Cell::Count(count) => Some(*count),
-        _ => None,
-    }
 }
 
 impl Headline {

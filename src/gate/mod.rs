@@ -3,6 +3,7 @@
 
 mod blocks;
 mod correctness;
+mod course;
 mod judge;
 mod rank;
 mod signed_rank;
@@ -11,6 +12,7 @@ mod value;
 
 pub use blocks::{BLOCK_TRIALS, Block, Side, order, variation};
 pub use correctness::{Fault, faults};
+pub use course::{CHECK_TRIALS, Course, Decision, Outcome, REPEATS_MAX, Step};
 pub use judge::{Answer, Judgement, Measured, judge};
 pub use rank::{MedianInterval, TRIALS_MIN, median, median_interval};
 pub use signed_rank::SignedRank;

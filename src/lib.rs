@@ -2,6 +2,7 @@
 //!
 //! Read docs/ARCHITECTURE.md for the map of the rooms, docs/METHOD.md for why the numbers can be believed.
 
+pub mod campaign;
 pub mod cli;
 pub mod clock;
 pub mod driver;
@@ -13,5 +14,6 @@ pub mod prng;
 pub mod report;
 pub mod scenario;
 pub mod target;
+pub mod trial;
 pub mod units;
 pub mod wire;

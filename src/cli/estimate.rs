@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::measure::{LedgerExtent, memory_for, window_for};
-use crate::scenario::{Broker, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Topology};
+use crate::measure::{memory_for, window_for};
+use crate::scenario::{Broker, Extent, Rate, Scenario, Target};
+use crate::trial::ledger_extent;
 
 /// Time and memory of a whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,6 @@ pub struct Estimate {
 
 /// Starting and stopping a server and preparing it, roughly.
 const START: Duration = Duration::from_secs(1);
-/// Messages per second that a lane's ledger is laid out for at rate max, all lanes together.
-const MAX_RATE: f64 = 1_000_000.0;
 /// Program, buffers and histograms, roughly.
 const BASE_BYTES: u64 = 48 << 20;
 
@@ -57,46 +56,14 @@ fn start(target: &Target) -> Duration {
 
 /// The ledgers of one trial and what is always there.
 fn memory(scenario: &Scenario, target: &Target) -> u64 {
-    let topology = Topology::of(&scenario.workload, "");
-    let lanes = u64::from(topology.lanes());
-    let redelivery = match &target.driver {
-        DriverConfig::Jetstream(options) => options.ack_wait,
-        _ => Duration::ZERO,
-    };
-    let rate = match scenario.workload.rate {
-        Rate::PerSecond(rate) => rate,
-        Rate::Max => MAX_RATE,
-    };
-    let extent = LedgerExtent {
-        rate_per_lane: rate / lanes as f64,
-        lateness: redelivery.saturating_add(scenario.phases.drain),
-        in_flight: u64::from(scenario.workload.in_flight).div_ceil(lanes),
-        lanes,
-        slots: slots(&topology),
-    };
+    let extent = ledger_extent(scenario, target);
     BASE_BYTES.saturating_add(memory_for(window_for(&extent), &extent))
-}
-
-/// Lanes read, summed over the receivers.
-fn slots(topology: &Topology) -> u64 {
-    let (lanes, receivers) = (u64::from(topology.lanes()), u64::from(topology.receivers()));
-    match topology.subscribe {
-        Subscribe::All => lanes * receivers,
-        // Fewer subscribers than topics: each lane has one reader.
-        Subscribe::Paired if topology.subscribers < topology.topics => lanes,
-        Subscribe::Paired => {
-            let topics = u64::from(topology.topics);
-            (0..receivers).map(|receiver| (lanes - receiver % topics).div_ceil(topics)).sum()
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::scenario::{Delivery, shipped};
+    use crate::scenario::shipped;
 
     fn of(name: &str) -> Estimate {
         estimate(&shipped::find(name).unwrap().scenario(&[]).unwrap())
@@ -119,32 +86,6 @@ mod tests {
     fn every_shipped_scenario_fits_a_small_machine() {
         for shipped in shipped::list() {
             assert!(of(shipped.name).memory < 2 << 30, "{}: {:?}", shipped.name, of(shipped.name));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn slots_are_the_lanes_of_all_receivers(
-            publishers in 1u32..40,
-            subscribers in 0u32..40,
-            topics in 1u32..40,
-            paired: bool,
-            queue: bool,
-        ) {
-            let topology = Topology {
-                publishers,
-                publisher_connections: 1,
-                subscribers,
-                subscriber_connections: subscribers.min(1),
-                topics,
-                subscribe: if paired && subscribers > 0 { Subscribe::Paired } else { Subscribe::All },
-                delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
-                payload_max: 0,
-                prefix: String::new(),
-            };
-            let counted: usize =
-                (0..topology.receivers()).map(|receiver| topology.lanes_of_receiver(receiver).len()).sum();
-            prop_assert_eq!(slots(&topology), counted as u64);
         }
     }
 }

@@ -1,10 +1,53 @@
 //! Turns arguments into a plan, calls the rooms in order, owns stdout and the exit code.
 
+mod args;
 pub mod brokers;
 pub mod estimate;
+mod exit;
+mod observe;
 pub mod report;
 pub mod results;
+mod run;
 pub mod scenario;
 pub mod serve;
 pub mod serve_jetstream;
+pub mod serve_peer;
 pub mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, Typed};
+use exit::Exit;
+
+/// The whole command: parse, dispatch, exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let typed = Typed::parse();
+    log_to_stderr(typed.verbose);
+    let done = match &typed.command {
+        Command::Run(args) => run::run(args),
+        Command::Scenario(command) => scenario::run(command),
+        Command::Brokers(args) => brokers::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Results(command) => results::run(command),
+        Command::Serve(args) => serve::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        exit::complain(&format!("error: {error:#}"));
+        Exit::Usage.code()
+    })
+}
+
+/// Logs of the crate and its libraries go to stderr; `-v` for what happens, `-vv` for details.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BUSMARK_LOG")
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

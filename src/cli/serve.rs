@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::serve_peer::{self, PeerArgs};
 use crate::engine::pubsub::{Listen, Options, Server, TlsFiles};
 
 /// Where the password comes from if no file is named.
@@ -32,6 +33,9 @@ pub enum ServeEngine {
     /// Says in one line on stdout where it listens, once it does. `busmark serve jetstream --help` lists the options.
     #[command(disable_help_flag = true)]
     Jetstream(JetstreamArgs),
+    /// The reference against which the generator is measured: passes messages on, with known faults
+    #[command(hide = true)]
+    Peer(PeerArgs),
 }
 
 /// Arguments of `busmark serve jetstream`: nats-server's, which clap's rules don't fit.
@@ -70,6 +74,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let args = match &args.engine {
         ServeEngine::Pubsub(args) => args,
         ServeEngine::Jetstream(args) => return super::serve_jetstream::run(&args.options),
+        ServeEngine::Peer(args) => return serve_peer::run(args),
     };
     let mut server = Server::bind(options(args)?)?;
     let places: Vec<String> = server.places().iter().map(ToString::to_string).collect();

@@ -1,4 +1,5 @@
 //! The bundled servers. They run as a process of their own (`busmark serve …`), never inside a trial.
 
 pub mod jetstream;
+pub mod peer;
 pub mod pubsub;

@@ -12,4 +12,5 @@ mod window;
 pub use pacer::{Pacer, PacerHandle};
 pub use schedule::{Due, Limit, Schedule, Turn};
 pub use spin::{SPIN_MAX, SpinMeter};
+pub use timer::Timer;
 pub use window::{Progress, Window};

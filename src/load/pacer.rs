@@ -21,7 +21,7 @@ use crate::clock::{Clock, Nanos};
 const LONGEST_SLEEP: Nanos = 10_000_000;
 
 /// Wake records that a blocked connection keeps; later ones are merged into the last, which then says a
-/// slightly early wake time for them.
+/// wake time before they were due: take the later of the two.
 const WAKES_MAX: usize = 4096;
 
 /// Messages that became due at one wake of the pacer.
@@ -125,16 +125,12 @@ impl Pacer {
         handle
     }
 
-    /// Releases every message of every schedule at its time; returns how many. `lag(intended, lag)` is
-    /// called for each with how late the pacer itself was; `stopped` is asked at least every 10 ms.
+    /// Releases every message of every schedule at its time; returns how many. `stopped` is asked at least
+    /// every 10 ms.
     ///
     /// # Errors
     /// When the system gives no timer.
-    pub async fn run(
-        mut self,
-        mut lag: impl FnMut(Nanos, Nanos),
-        stopped: impl Fn() -> bool,
-    ) -> io::Result<u64> {
+    pub async fn run(mut self, stopped: impl Fn() -> bool) -> io::Result<u64> {
         let timer = Timer::new()?;
         let mut released = 0;
         while let Some(&Reverse((due, _))) = self.heap.peek() {
@@ -142,7 +138,7 @@ impl Pacer {
             if stopped() {
                 break;
             }
-            released += self.release(now, &mut lag);
+            released += self.release(now);
             tokio::task::yield_now().await;
         }
         for (_, handle) in &self.schedules {
@@ -178,7 +174,7 @@ impl Pacer {
     }
 
     /// Releases all that is due at `now`.
-    fn release(&mut self, now: Nanos, lag: &mut impl FnMut(Nanos, Nanos)) -> u64 {
+    fn release(&mut self, now: Nanos) -> u64 {
         let mut released = 0;
         while let Some(&Reverse((due, index))) = self.heap.peek() {
             if due > now {
@@ -187,8 +183,7 @@ impl Pacer {
             self.heap.pop();
             let (schedule, handle) = &mut self.schedules[index];
             let mut messages = 0;
-            while let Some(intended) = schedule.peek().filter(|&intended| intended <= now) {
-                lag(intended, now - intended);
+            while schedule.peek().is_some_and(|intended| intended <= now) {
                 messages += 1;
                 schedule.take();
             }
@@ -245,7 +240,7 @@ mod tests {
                 }
                 taken
             };
-            let (released, taken) = tokio::join!(pacer.run(|_, _| {}, || false), taker);
+            let (released, taken) = tokio::join!(pacer.run(|| false), taker);
             assert_eq!((released.unwrap(), taken), (200, 200));
         });
     }
@@ -256,7 +251,7 @@ mod tests {
             let clock = Clock::real();
             let mut pacer = Pacer::new(clock.clone(), clock.now(), false, Rc::default());
             let handle = pacer.add(schedule(1_000_000.0, 50_000_000));
-            pacer.run(|_, _| {}, || false).await.unwrap();
+            pacer.run(|| false).await.unwrap();
             assert!(handle.0.wakes.borrow().len() <= WAKES_MAX);
             assert_eq!(std::iter::from_fn(|| handle.take()).count(), 50_000);
         });
@@ -273,7 +268,7 @@ mod tests {
                 handle.released().await;
                 stop.set(true);
             };
-            let (released, ()) = tokio::join!(pacer.run(|_, _| {}, || stop.get()), stopper);
+            let (released, ()) = tokio::join!(pacer.run(|| stop.get()), stopper);
             assert_eq!(released.unwrap(), 1);
         });
     }

@@ -1,7 +1,7 @@
 //! A timer finer than tokio's millisecond wheel: a Linux timerfd on the runtime's own reactor, and tokio's
 //! timer elsewhere.
 
-pub(super) use imp::Timer;
+pub use imp::Timer;
 
 #[cfg(target_os = "linux")]
 mod imp {
@@ -20,7 +20,7 @@ mod imp {
 
     /// A CLOCK_MONOTONIC timerfd.
     #[derive(Debug)]
-    pub(crate) struct Timer(AsyncFd<OwnedFd>);
+    pub struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
         /// A timer on the current runtime. Also asks the kernel not to round this thread's timers up (the
@@ -28,7 +28,7 @@ mod imp {
         ///
         /// # Errors
         /// When the system gives no descriptor.
-        pub(crate) fn new() -> io::Result<Self> {
+        pub fn new() -> io::Result<Self> {
             // SAFETY: both calls take integers only; a negative descriptor is checked.
             let fd = unsafe {
                 libc::prctl(libc::PR_SET_TIMERSLACK, 1usize);
@@ -48,7 +48,7 @@ mod imp {
         ///
         /// # Errors
         /// When the descriptor fails.
-        pub(crate) async fn sleep(&self, delay: Nanos) -> io::Result<()> {
+        pub async fn sleep(&self, delay: Nanos) -> io::Result<()> {
             let value = libc::timespec {
                 tv_sec: libc::time_t::try_from(delay / 1_000_000_000).unwrap_or(libc::time_t::MAX),
                 tv_nsec: (delay.max(1) % 1_000_000_000) as _,
@@ -87,14 +87,14 @@ mod imp {
 
     /// tokio's own timer: as coarse as a millisecond.
     #[derive(Debug)]
-    pub(crate) struct Timer;
+    pub struct Timer;
 
     impl Timer {
         /// A timer on the current runtime.
         ///
         /// # Errors
         /// Never; the signature is that of the finer one.
-        pub(crate) fn new() -> io::Result<Self> {
+        pub fn new() -> io::Result<Self> {
             Ok(Self)
         }
 
@@ -102,7 +102,7 @@ mod imp {
         ///
         /// # Errors
         /// Never.
-        pub(crate) async fn sleep(&self, delay: Nanos) -> io::Result<()> {
+        pub async fn sleep(&self, delay: Nanos) -> io::Result<()> {
             tokio::time::sleep(Duration::from_nanos(delay)).await;
             Ok(())
         }

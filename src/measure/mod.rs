@@ -8,6 +8,7 @@ mod histogram;
 mod hlog;
 mod lane_book;
 mod ledger;
+mod live;
 mod quantile;
 mod record;
 mod recorder;
@@ -25,6 +26,7 @@ pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST,
 pub use hlog::IntervalLog;
 pub use lane_book::{LaneBook, MIN_WINDOW};
 pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
+pub use live::Live;
 pub use quantile::{Quantile, Quantiles};
 pub use record::{
     CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,

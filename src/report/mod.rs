@@ -32,6 +32,6 @@ pub use inventory::{Listed, State, inventory};
 pub use json::json;
 pub use loaded::Loaded;
 pub use manifest::{Build, Manifest, SCHEMA_VERSION, TargetManifest};
-pub use progress::{Live, Progress};
+pub use progress::Progress;
 pub use summary::{Headline, Summary, TrialReason, headlines};
 pub use tables::{Trial, summary as summary_csv};

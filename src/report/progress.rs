@@ -6,39 +6,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::humanise;
 use crate::clock::{Clock, Nanos};
-use crate::measure::Phase;
+use crate::measure::{Live, Phase};
 
 /// Between two plain lines of a trial.
 const LINE_EVERY: Nanos = 5_000_000_000;
 /// Steps of a bar per second of a trial.
 const STEPS: f64 = 10.0;
-
-/// What is known of a running trial, several times a second.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Live<'a> {
-    /// Name of the target.
-    pub target: &'a str,
-    /// Number of the trial, from 1.
-    pub trial: u32,
-    /// Number of trials of each target.
-    pub trials: u32,
-    /// The phase it is in.
-    pub phase: Phase,
-    /// Seconds since its start.
-    pub seconds: f64,
-    /// Seconds that warm-up and measurement take together, where that is known.
-    pub of_seconds: Option<f64>,
-    /// Messages per second that the schedule asks for; empty at rate `max`.
-    pub offered_per_s: Option<f64>,
-    /// Messages per second sent lately.
-    pub published_per_s: f64,
-    /// Deliveries per second lately.
-    pub delivered_per_s: f64,
-    /// Deliveries missing so far though later ones have come.
-    pub lost_so_far: u64,
-    /// 99th percentile of the delivery time lately, µs.
-    pub p99_us: Option<f64>,
-}
 
 /// Shows how a run is going on stderr. Dropping it takes the bar away.
 #[derive(Debug)]

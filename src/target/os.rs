@@ -50,6 +50,14 @@ pub(super) fn reap(pid: u32) {
     }
 }
 
+impl ProcessSample {
+    /// This process; zero where the system doesn't tell.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        sample(std::process::id()).unwrap_or(Self { cpu_ns: 0, rss_bytes: 0 })
+    }
+}
+
 /// CPU time and memory of a process; `None` if it is gone.
 pub(super) fn sample(pid: u32) -> Option<ProcessSample> {
     let resident_pages: u64 =

@@ -1,0 +1,115 @@
+//! What the generator manages on this machine: the same workload against a peer that does nothing but pass
+//! messages on (`busmark serve peer`), over the same sockets, framing and client.
+
+use std::time::Duration;
+
+use crate::scenario::{Broker, DriverConfig, Extent, Phases, Rate, Scenario, Target, Trials};
+use crate::target;
+use crate::trial::{self, TrialError, TrialPlan};
+
+/// Length of each of the two measurements.
+const MEASURE: Duration = Duration::from_secs(1);
+
+/// Rate at which the floor of latency is measured, messages per second.
+const FLOOR_RATE: f64 = 2000.0;
+
+/// The ceiling and the floor of the generator for one workload, driver and client.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Calibration {
+    /// Name of the driver.
+    pub driver: String,
+    /// Who built the frames.
+    pub client: String,
+    /// Messages published per second against the null peer, closed loop with the scenario's window (at least
+    /// 10,000 in flight): no broker can look faster from here.
+    pub ceiling_per_s: f64,
+    /// Median and 99th percentile of the delivery time through the null peer at 2,000 messages per second,
+    /// µs: no broker can look quicker from here.
+    pub floor_us_p50: Option<f64>,
+    /// See `floor_us_p50`.
+    pub floor_us_p99: Option<f64>,
+}
+
+impl Calibration {
+    /// Whether it is of this driver and client.
+    #[must_use]
+    pub fn is_of(&self, driver: &DriverConfig) -> bool {
+        self.driver == driver.name() && self.client == driver.client()
+    }
+}
+
+impl std::fmt::Display for Calibration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { driver, client, ceiling_per_s, .. } = self;
+        write!(f, "generator, {driver} ({client}): ceiling {}", crate::units::rate(ceiling_per_s.round()))?;
+        if let (Some(p50), Some(p99)) = (self.floor_us_p50, self.floor_us_p99) {
+            write!(f, ", floor p50 {p50:.0} µs, p99 {p99:.0} µs")?;
+        }
+        Ok(())
+    }
+}
+
+/// The protocol a driver speaks, as the peer names it; `None` where there is no peer for it.
+fn protocol(driver: &DriverConfig) -> Option<(&'static str, &'static str)> {
+    match driver {
+        DriverConfig::RedisPubsub(_) => Some(("resp", "redis")),
+        DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) | DriverConfig::Loopback(_) => None,
+    }
+}
+
+/// Measures ceiling and floor for a target's driver; `None` where the peer doesn't speak its protocol.
+///
+/// # Errors
+/// When the peer can't be started or driven.
+pub fn calibrate(
+    runtime: &tokio::runtime::Runtime,
+    scenario: &Scenario,
+    target: &Target,
+) -> Result<Option<Calibration>, TrialError> {
+    let Some((protocol, scheme)) = protocol(&target.driver) else { return Ok(None) };
+    let program = std::env::current_exe()?.display().to_string();
+    let words = [program.as_str(), "serve", "peer", "--protocol", protocol, "--listen", "127.0.0.1:{port}"];
+    let peer = Target {
+        name: "null peer".to_owned(),
+        driver: target.driver.clone(),
+        broker: Broker::Command {
+            argv: words.iter().map(|word| (*word).to_owned()).collect(),
+            url: format!("{scheme}://127.0.0.1:{{port}}"),
+            ready_within: Duration::from_secs(5),
+        },
+        optional: false,
+    };
+    let ceiling = measure(runtime, scenario, &peer, Rate::Max)?;
+    let floor = measure(runtime, scenario, &peer, Rate::PerSecond(FLOOR_RATE))?;
+    let delivery = floor.latencies.delivery_time;
+    Ok(Some(Calibration {
+        driver: target.driver.name().to_owned(),
+        client: target.driver.client().to_owned(),
+        ceiling_per_s: ceiling.publishes_per_s.unwrap_or(0.0),
+        floor_us_p50: delivery.and_then(|quantiles| quantiles.p50).map(|quantile| quantile.micros()),
+        floor_us_p99: delivery.and_then(|quantiles| quantiles.p99).map(|quantile| quantile.micros()),
+    }))
+}
+
+/// One short trial of the scenario's workload at another rate.
+fn measure(
+    runtime: &tokio::runtime::Runtime,
+    scenario: &Scenario,
+    peer: &Target,
+    rate: Rate,
+) -> Result<crate::measure::TrialRecord, TrialError> {
+    let mut scenario = scenario.clone();
+    scenario.workload.rate = rate;
+    scenario.workload.in_flight = scenario.workload.in_flight.max(10_000);
+    scenario.phases = Phases {
+        warm_up: Duration::from_millis(300),
+        measure: Extent::Time(MEASURE),
+        drain: Duration::from_secs(2),
+    };
+    scenario.trials = Trials { count: 1, ..scenario.trials };
+    let mut broker = runtime.block_on(target::Broker::start(peer))?;
+    let plan = TrialPlan { scenario: &scenario, target: peer, trial: 1, seed: scenario.trials.seed };
+    let outcome = trial::run(runtime, &plan, &mut broker, &mut |_| true);
+    runtime.block_on(broker.stop())?;
+    Ok(outcome?.record)
+}

@@ -1,0 +1,163 @@
+//! Keeps what a campaign measures as it comes, and shows how it is going.
+
+use std::io::{self, IsTerminal};
+
+use super::args::RunArgs;
+use super::exit::complain;
+use crate::campaign::{Calibration, Observer};
+use crate::clock::{Clock, unix_nanos};
+use crate::measure::Live;
+use crate::report::{Build, Curve, Manifest, Progress, ResultsFolder, TargetManifest, Trial};
+use crate::scenario::{Broker, Scenario, Target, shipped};
+use crate::trial::{TrialError, TrialOutcome};
+
+/// Puts every finished trial into the results folder at once, and shows how the run is going.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    folder: ResultsFolder,
+    calibrations: Vec<Calibration>,
+    progress: Progress,
+}
+
+impl Keeper {
+    pub(super) fn new(folder: ResultsFolder, calibrations: Vec<Calibration>, quiet: bool) -> Self {
+        let progress = match (quiet, io::stderr().is_terminal()) {
+            (true, _) => Progress::quiet(),
+            (false, true) => Progress::bar(),
+            (false, false) => Progress::lines(Clock::real()),
+        };
+        Self { folder, calibrations, progress }
+    }
+
+    /// The folder, whole and closed.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(super) fn finish(mut self, interrupted: bool) -> anyhow::Result<ResultsFolder> {
+        self.progress.clear();
+        self.folder.finish(unix_nanos(), interrupted)?;
+        Ok(self.folder)
+    }
+}
+
+impl Observer for Keeper {
+    fn live(&mut self, live: &Live<'_>) {
+        if let Some(line) = self.progress.update(live) {
+            complain(&line);
+        }
+    }
+
+    fn finished(&mut self, mut outcome: TrialOutcome) -> io::Result<()> {
+        let record = &mut outcome.record;
+        let of = |known: &&Calibration| known.driver == record.driver && known.client == record.client;
+        let ceiling = self.calibrations.iter().find(of).map(|known| known.ceiling_per_s);
+        record.percent_of_ceiling =
+            record.publishes_per_s.zip(ceiling).map(|(rate, ceiling)| 100.0 * rate / ceiling);
+        let trial = Trial { curves: curves(&outcome), record: outcome.record };
+        let (log, start) = (&outcome.collected.log, outcome.started_unix_nanos);
+        self.folder.write_log(&trial.record, log, start).map_err(io::Error::other)?;
+        let name = trial.record.target.clone();
+        self.folder
+            .amend(|manifest| {
+                if let Some(target) = manifest.targets.iter_mut().find(|target| target.name == name) {
+                    target.broker_version = Some(outcome.broker_version);
+                    target.effective_config = outcome.broker_config;
+                    target.guarantee = outcome.guarantees.label();
+                    target.deviations = outcome.guarantees.deviations;
+                }
+            })
+            .map_err(io::Error::other)?;
+        self.folder.append(trial).map_err(io::Error::other)
+    }
+
+    fn left_out(&mut self, target: &Target, error: &TrialError) {
+        let how = if target.optional { "left out" } else { "could not be measured" };
+        if let Some(line) = self.progress.say(&format!("target {} {how}: {error}", target.name)) {
+            complain(&line);
+        }
+        let amended = self.folder.amend(|manifest| {
+            if let Some(entry) = manifest.targets.iter_mut().find(|entry| entry.name == target.name) {
+                entry.left_out = Some(error.to_string());
+            }
+        });
+        if let Err(error) = amended {
+            complain(&format!("the manifest could not be written: {error}"));
+        }
+    }
+}
+
+/// Latency curves of a trial; what was expected and never came ranks as +∞ where it belongs.
+fn curves(outcome: &TrialOutcome) -> Vec<Curve> {
+    let latencies = &outcome.record.latencies;
+    let missing = |metric: &str| {
+        let quantiles = match metric {
+            "delivery_time" => latencies.delivery_time,
+            "service_time" => latencies.service_time,
+            "response_time" => latencies.response_time,
+            _ => None,
+        };
+        quantiles.map_or(0, |quantiles| quantiles.missing)
+    };
+    let named = outcome.collected.totals.named();
+    let filled = named.into_iter().filter(|(_, histogram)| histogram.count() > 0);
+    filled.map(|(metric, histogram)| Curve::of(metric, histogram, missing(metric))).collect()
+}
+
+/// Everything about a run that is known before it starts.
+pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Calibration]) -> Manifest {
+    let text = std::fs::read_to_string(&args.scenario)
+        .ok()
+        .or_else(|| shipped::find(&args.scenario).map(|shipped| shipped.text.to_owned()));
+    Manifest {
+        scenario: scenario.name.clone(),
+        scenario_text: text.unwrap_or_default(),
+        scenario_filled_in: scenario.to_toml(),
+        seed: scenario.trials.seed,
+        command_line: std::env::args().collect(),
+        trials_planned: scenario.trials.count * scenario.targets.len() as u32,
+        busmark: Build {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("BUSMARK_COMMIT").map(str::to_owned),
+            profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+        },
+        targets: scenario.targets.iter().map(target).collect(),
+        calibration: serde_json::to_value(calibrations).unwrap_or_default(),
+        ..Manifest::default()
+    }
+}
+
+fn target(target: &Target) -> TargetManifest {
+    let broker = match &target.broker {
+        Broker::Managed { .. } => "managed".to_owned(),
+        Broker::External { url } => without_password(url),
+        Broker::Command { .. } => "command".to_owned(),
+        Broker::Bundled => "bundled".to_owned(),
+        Broker::None => "none".to_owned(),
+    };
+    TargetManifest {
+        name: target.name.clone(),
+        driver: target.driver.name().to_owned(),
+        client: target.driver.client().to_owned(),
+        broker,
+        ..TargetManifest::default()
+    }
+}
+
+/// A URL as it may be kept: what stands between `//` and `@` is a secret.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_url_has_no_password() {
+        assert_eq!(without_password("redis://user:geheim@h:1/0"), "redis://…@h:1/0");
+        assert_eq!(without_password("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+    }
+}

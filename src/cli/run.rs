@@ -1,0 +1,135 @@
+//! `busmark run`: load, validate, plan, run trials, judge, report.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::args::RunArgs;
+use super::estimate::estimate;
+use super::exit::{Exit, complain, say};
+use super::observe::{self, Keeper};
+use super::terminal;
+use crate::campaign::{self, Calibration, Ending, Interrupt};
+use crate::clock::unix_nanos;
+use crate::gate::{self, Answer, Judgement};
+use crate::measure::{Grade, TrialRecord};
+use crate::report::{self, ResultsFolder};
+use crate::scenario::{Override, Scenario, ScenarioError, shipped};
+use crate::units;
+
+/// Measures a scenario.
+///
+/// # Errors
+/// When results can't be written or the machine refuses something.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let scenario = match planned(args) {
+        Ok(scenario) => scenario,
+        Err(error) => {
+            complain(&error.to_string());
+            return Ok(Exit::Usage.code());
+        }
+    };
+    if args.dry_run {
+        say(&plan(&scenario));
+        return Ok(Exit::Good.code());
+    }
+    let interrupt = Interrupt::listen().context("could not listen for Ctrl-C")?;
+    let started = unix_nanos();
+    let calibrations = if args.no_calibration { Vec::new() } else { calibrations(args, &scenario)? };
+    let manifest = observe::manifest(args, &scenario, &calibrations);
+    let folder = ResultsFolder::create(&args.out, started, manifest)
+        .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
+    let mut keeper = Keeper::new(folder, calibrations, args.quiet);
+    let ending = campaign::run(&scenario, &interrupt, &mut keeper)?;
+    let folder = keeper.finish(ending.interrupted)?;
+    let records: Vec<TrialRecord> = folder.trials().iter().map(|trial| trial.record.clone()).collect();
+    let judgements = gate::judge(&scenario.expects, &records);
+    print(args, &folder, &judgements)?;
+    Ok(exit(args, &ending, &records, &judgements).code())
+}
+
+/// What the generator manages on this machine, once for each driver and client.
+fn calibrations(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<Vec<Calibration>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut calibrations: Vec<Calibration> = Vec::new();
+    for target in &scenario.targets {
+        if calibrations.iter().any(|known| known.is_of(&target.driver)) {
+            continue;
+        }
+        match campaign::calibrate(&runtime, scenario, target) {
+            Ok(calibration) => calibrations.extend(calibration),
+            Err(error) => {
+                complain(&format!("the generator could not be calibrated for {}: {error}", target.name))
+            }
+        }
+    }
+    if !args.quiet {
+        calibrations.iter().for_each(|calibration| complain(&calibration.to_string()));
+    }
+    Ok(calibrations)
+}
+
+/// The scenario with everything that the command line changes.
+fn planned(args: &RunArgs) -> Result<Scenario, ScenarioError> {
+    let mut overrides = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(trials) = args.trials {
+        overrides.push(Override::parse(&format!("trials.count={trials}"))?);
+    }
+    let mut scenario = shipped::open(&args.scenario, &overrides)?;
+    if !args.only.is_empty() {
+        for dropped in scenario.keep_only(&args.only)? {
+            complain(&format!("left out with its target: expectation `{}`", dropped.text));
+        }
+    }
+    scenario.expect_also(&args.expect)?;
+    Ok(scenario)
+}
+
+/// What would be done, for `--dry-run`.
+fn plan(scenario: &Scenario) -> String {
+    let estimate = estimate(scenario);
+    let order: Vec<String> = campaign::order(scenario)
+        .into_iter()
+        .map(|(trial, index)| format!("{}#{trial}", scenario.targets[index].name))
+        .collect();
+    let open_ended = if estimate.open_ended { ", and as long as its messages take" } else { "" };
+    format!(
+        "{}\n# {} trials: {}\n# takes about {} (at most {}){open_ended}, {} of memory beside the brokers",
+        scenario.to_toml().trim_end(),
+        order.len(),
+        order.join(" "),
+        units::duration(estimate.duration),
+        units::duration(estimate.at_most),
+        units::size(estimate.memory),
+    )
+}
+
+/// Prints the result, for people or for machines.
+fn print(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
+    let loaded = ResultsFolder::open(folder.path())?;
+    if args.json {
+        say(&report::json(&loaded, judgements)?);
+    } else {
+        say(report::console(&loaded, judgements, terminal::page()).trim_end());
+    }
+    Ok(())
+}
+
+/// What the exit code says.
+fn exit(args: &RunArgs, ending: &Ending, records: &[TrialRecord], judgements: &[Judgement]) -> Exit {
+    let worst_grade = records.iter().map(|record| record.verdict.grade).max();
+    let believed = match worst_grade {
+        Some(Grade::Invalid) => Exit::Inconclusive,
+        Some(Grade::Suspect) if args.strict => Exit::Inconclusive,
+        None => Exit::Inconclusive,
+        Some(Grade::Valid | Grade::Suspect) => Exit::Good,
+    };
+    let judged = judgements.iter().map(|judgement| match judgement.answer {
+        Answer::Holds => Exit::Good,
+        Answer::Fails => Exit::Fails,
+        Answer::CannotBeJudged => Exit::Inconclusive,
+    });
+    let missing = if ending.missing.is_empty() { Exit::Good } else { Exit::Missing };
+    let interrupted = if ending.interrupted { Exit::Interrupted } else { Exit::Good };
+    Exit::worst([believed, missing, interrupted].into_iter().chain(judged))
+}

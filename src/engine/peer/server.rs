@@ -1,0 +1,383 @@
+//! The peer's one thread: reads, fans out, holds back, writes.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::faults::{Fate, Faults, Fortune, Stats};
+use crate::clock::{Clock, Nanos};
+use crate::wire::resp::{CommandParser, Limits, MessageHead, Protocol, Writer};
+
+const LISTENER: Token = Token(usize::MAX);
+
+/// Read from one connection at a time.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A subscriber that has this much unread is cut.
+const UNREAD_MAX: usize = 64 * 1024 * 1024;
+
+/// Wait at most this long for events, so that the account is written now and then.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Why the peer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The address could not be had.
+    #[error("could not listen on {address}: {source}; give another --listen, such as 127.0.0.1:0")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system failed.
+    #[error("the event loop failed: {0}")]
+    Poll(#[from] io::Error),
+}
+
+struct Connection {
+    stream: TcpStream,
+    parser: CommandParser,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    written: usize,
+    dirty: bool,
+    gone: bool,
+}
+
+/// A message held back for one subscriber.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    at: Nanos,
+    number: u64,
+    connection: usize,
+    read_at: Nanos,
+    counts: bool,
+    frame: Vec<u8>,
+}
+
+struct Peer {
+    clock: Clock,
+    connections: Slab<Connection>,
+    channels: HashMap<Vec<u8>, Vec<usize>>,
+    dirty: Vec<usize>,
+    scratch: Vec<u8>,
+    held: BinaryHeap<Reverse<Held>>,
+    fortune: Option<Fortune>,
+    stats: Stats,
+    stats_to: Option<PathBuf>,
+    stats_written: u64,
+}
+
+/// Serves until the process ends; `listening` is told the address once it listens. With `stats_to`, the
+/// account of what was done is kept in that file, as JSON.
+///
+/// # Errors
+/// If the address can't be had or the event loop fails.
+pub fn serve(
+    address: SocketAddr,
+    faults: Faults,
+    stats_to: Option<PathBuf>,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), PeerError> {
+    let mut poll = Poll::new()?;
+    let mut listener = TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    listening(listener.local_addr()?);
+    let fortune = (!faults.none()).then(|| Fortune::new(faults));
+    let mut peer = Peer {
+        clock: Clock::real(),
+        connections: Slab::new(),
+        channels: HashMap::new(),
+        dirty: Vec::new(),
+        scratch: vec![0; READ_BYTES],
+        held: BinaryHeap::new(),
+        fortune,
+        stats: Stats::default(),
+        stats_to,
+        stats_written: 0,
+    };
+    let mut events = Events::with_capacity(1024);
+    loop {
+        match poll.poll(&mut events, Some(peer.patience())) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        if events.is_empty() {
+            peer.write_stats();
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                peer.accept(&listener, &poll)?;
+            } else {
+                peer.ready(event.token().0, event.is_readable());
+            }
+        }
+        peer.release();
+        peer.flush();
+    }
+}
+
+impl Peer {
+    /// How long nothing needs to be done.
+    fn patience(&self) -> Duration {
+        let Some(Reverse(next)) = self.held.peek() else { return IDLE };
+        Duration::from_nanos(next.at.saturating_sub(self.clock.now())).min(IDLE)
+    }
+
+    fn accept(&mut self, listener: &TcpListener, poll: &Poll) -> io::Result<()> {
+        loop {
+            let mut stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nodelay(true)?;
+            let entry = self.connections.vacant_entry();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut stream, Token(entry.key()), interest)?;
+            entry.insert(Connection {
+                stream,
+                parser: CommandParser::default(),
+                input: Vec::new(),
+                output: Vec::new(),
+                written: 0,
+                dirty: false,
+                gone: false,
+            });
+        }
+    }
+
+    fn ready(&mut self, key: usize, readable: bool) {
+        if readable {
+            self.read(key);
+        }
+        self.mark(key);
+    }
+
+    /// Reads all there is and does what it says.
+    fn read(&mut self, key: usize) {
+        loop {
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            match connection.stream.read(&mut self.scratch) {
+                Ok(0) => connection.gone = true,
+                Ok(count) => connection.input.extend_from_slice(&self.scratch[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => connection.gone = true,
+            }
+            if connection.gone {
+                return;
+            }
+            let read_at = self.clock.now();
+            self.obey(key, read_at);
+        }
+    }
+
+    /// Does every whole command of a connection's input.
+    fn obey(&mut self, key: usize, read_at: Nanos) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let input = std::mem::take(&mut connection.input);
+        let mut parser = std::mem::take(&mut connection.parser);
+        let mut reply = std::mem::take(&mut connection.output);
+        let mut at = 0;
+        let broken = loop {
+            match parser.parse(&input[at..], Limits::default()) {
+                Ok(Some(length)) => {
+                    let args: Vec<&[u8]> =
+                        (0..parser.len()).map(|index| parser.arg(&input[at..], index)).collect();
+                    self.command(key, &args, read_at, &mut reply);
+                    at += length;
+                }
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        };
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.input = input;
+        connection.input.drain(..at);
+        connection.parser = parser;
+        // What others published to this connection meanwhile comes behind its own replies.
+        reply.append(&mut connection.output);
+        connection.output = reply;
+        connection.gone |= broken;
+    }
+
+    fn command(&mut self, key: usize, args: &[&[u8]], read_at: Nanos, reply: &mut Vec<u8>) {
+        let Some((name, rest)) = args.split_first() else { return };
+        let mut writer = Writer::new(reply, Protocol::Resp2);
+        match (name.to_ascii_uppercase().as_slice(), rest) {
+            (b"PUBLISH", [channel, payload]) => {
+                let receivers = self.publish(channel, payload, read_at);
+                writer.integer(receivers);
+            }
+            (b"SUBSCRIBE", channels) => {
+                for channel in channels {
+                    let subscribers = self.channels.entry(channel.to_vec()).or_default();
+                    if !subscribers.contains(&key) {
+                        subscribers.push(key);
+                    }
+                    writer.push(3);
+                    writer.bulk(b"subscribe");
+                    writer.bulk(channel);
+                    writer.integer(1);
+                }
+            }
+            (b"PING", _) => writer.simple("PONG"),
+            (b"INFO", _) => writer.bulk(b"redis_version:8.0.0\r\nrun_id:peer\r\nloading:0\r\n"),
+            (b"CONFIG", _) => writer.array(0),
+            (b"CLIENT" | b"AUTH" | b"SELECT", _) => writer.simple("OK"),
+            _ => writer.error(b"ERR the peer does PUBLISH and SUBSCRIBE only"),
+        }
+    }
+
+    /// Fans a message out; gives the number of subscribers.
+    fn publish(&mut self, channel: &[u8], payload: &[u8], read_at: Nanos) -> i64 {
+        self.stats.published += 1;
+        let Some(subscribers) = self.channels.get(channel).cloned() else { return 0 };
+        for &subscriber in &subscribers {
+            self.stats.expected += 1;
+            match self.fortune.as_mut().map(Fortune::next) {
+                None => self.deliver(subscriber, channel, payload),
+                Some((fate, delay)) => {
+                    let fate = (fate, delay);
+                    self.hold(subscriber, (channel, payload), fate, read_at);
+                }
+            }
+        }
+        subscribers.len() as i64
+    }
+
+    /// Appends a message to a subscriber's output.
+    fn deliver(&mut self, key: usize, channel: &[u8], payload: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        Writer::new(&mut connection.output, Protocol::Resp2).message(MessageHead::Message, channel, payload);
+        self.mark(key);
+    }
+
+    /// Keeps a message back, with what is to happen to it.
+    fn hold(
+        &mut self,
+        connection: usize,
+        (channel, payload): (&[u8], &[u8]),
+        (fate, delay): (Fate, Nanos),
+        read_at: Nanos,
+    ) {
+        let mut payload = payload.to_vec();
+        let copies = match fate {
+            Fate::Whole => 1,
+            Fate::Dropped => {
+                self.stats.dropped += 1;
+                0
+            }
+            Fate::Twice => {
+                self.stats.duplicated += 1;
+                2
+            }
+            Fate::Corrupt => {
+                self.stats.corrupted += 1;
+                if let Some(last) = payload.last_mut() {
+                    *last ^= 1;
+                }
+                1
+            }
+        };
+        for copy in 0..copies {
+            let mut frame = Vec::new();
+            Writer::new(&mut frame, Protocol::Resp2).message(MessageHead::Message, channel, &payload);
+            let number = self.stats.expected * 2 + copy;
+            let counts = copy == 0 && fate != Fate::Corrupt;
+            self.held.push(Reverse(Held { at: read_at + delay, number, connection, read_at, counts, frame }));
+        }
+    }
+
+    /// Moves what has been held back long enough to its outputs.
+    fn release(&mut self) {
+        while let Some(Reverse(next)) = self.held.peek() {
+            let now = self.clock.now();
+            if next.at > now {
+                return;
+            }
+            let Some(Reverse(held)) = self.held.pop() else { return };
+            let Some(connection) = self.connections.get_mut(held.connection) else { continue };
+            connection.output.extend_from_slice(&held.frame);
+            if held.counts {
+                self.stats.held(now - held.read_at);
+            }
+            self.mark(held.connection);
+            self.flush();
+        }
+    }
+
+    fn mark(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !std::mem::replace(&mut connection.dirty, true) {
+            self.dirty.push(key);
+        }
+    }
+
+    /// Writes all outputs as far as the sockets take them.
+    fn flush(&mut self) {
+        while let Some(key) = self.dirty.pop() {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.dirty = false;
+            connection.write();
+            if connection.gone {
+                self.remove(key);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: usize) {
+        self.connections.remove(key);
+        self.channels.retain(|_, subscribers| {
+            subscribers.retain(|&subscriber| subscriber != key);
+            !subscribers.is_empty()
+        });
+        self.write_stats();
+    }
+
+    /// Writes the account to its file if it has changed.
+    fn write_stats(&mut self) {
+        let Some(path) = &self.stats_to else { return };
+        let changed = self.stats.published + self.stats.held_us.len() as u64;
+        if changed != self.stats_written && replace(path, &self.stats).is_ok() {
+            self.stats_written = changed;
+        }
+    }
+}
+
+impl Connection {
+    fn write(&mut self) {
+        while self.written < self.output.len() {
+            match self.stream.write(&self.output[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.gone |= self.output.len() - self.written > UNREAD_MAX;
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+        self.output.clear();
+        self.written = 0;
+    }
+}
+
+/// Writes a file so that a reader sees the old or the new one.
+fn replace(path: &Path, stats: &Stats) -> io::Result<()> {
+    let next = path.with_extension("next");
+    std::fs::write(&next, serde_json::to_vec(stats)?)?;
+    std::fs::rename(next, path)
+}

@@ -1,0 +1,257 @@
+//! Closes the books of a trial and fills in its record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::publishing::PublishingReport;
+use super::setup::Setup;
+use super::subscribing::SubscribingReport;
+use super::watch::Watched;
+use super::{TrialOutcome, TrialPlan};
+use crate::clock::{Nanos, rfc3339};
+use crate::driver::{Guarantees, Leftovers};
+use crate::measure::{
+    Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LedgerSums,
+    Ranking, Resources, Slowest, TrialRecord, close_books, close_counting,
+};
+use crate::scenario::{Delivery, Extent, Subscribe};
+use crate::target::{Broker, Counters};
+
+/// Everything a trial has left behind.
+pub(super) struct Remains<'a> {
+    pub(super) setup: &'a Arc<Setup>,
+    pub(super) plan: &'a TrialPlan<'a>,
+    pub(super) guarantees: Guarantees,
+    pub(super) watched: Watched,
+    pub(super) collected: Collected,
+    pub(super) publishing: Vec<PublishingReport>,
+    pub(super) subscribing: Vec<SubscribingReport>,
+    pub(super) leftovers: Leftovers,
+    /// The server's counters before and, if it still answered, after.
+    pub(super) counters: (Counters, Option<Counters>),
+    /// Wall-clock time of the start of the trial, nanoseconds since 1970.
+    pub(super) started_unix_nanos: u64,
+}
+
+/// Sums up.
+pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcome {
+    let noted = Noted::of(&mut remains.subscribing);
+    let counts = counts(&remains, &noted);
+    let latencies = latencies(&remains, &counts, &noted);
+    let Remains { setup, plan, ref watched, .. } = remains;
+    let seconds = (watched.measured.1 - watched.measured.0) as f64 / 1e9;
+    let per_second = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
+    let workload = &plan.scenario.workload;
+    let delivered = watched.totals_to.1 - watched.totals_from.1;
+    let record = TrialRecord {
+        scenario: plan.scenario.name.clone(),
+        target: plan.target.name.clone(),
+        driver: plan.target.driver.name().to_owned(),
+        client: plan.target.driver.client().to_owned(),
+        point: String::new(),
+        payload_bytes: workload.payload.max() as u64,
+        publishers: workload.publishers,
+        subscribers: workload.subscribers,
+        trial: plan.trial,
+        guarantee: remains.guarantees.label(),
+        offered_per_s: setup.per_second,
+        publishes_per_s: per_second(watched.totals_to.0 - watched.totals_from.0),
+        deliveries_per_s: per_second(delivered),
+        bytes_per_s: per_second(delivered * workload.payload.max() as u64),
+        counts,
+        latencies,
+        resources: resources(&remains),
+        started_at: rfc3339(remains.started_unix_nanos + watched.measured.0),
+        seconds,
+        timeline: remains.collected.rows.clone(),
+        slowest: noted.slowest.messages(),
+        server_counters: changes(&remains.counters),
+        notes: notes(&remains),
+        ..TrialRecord::default()
+    };
+    TrialOutcome {
+        record,
+        collected: remains.collected,
+        started_unix_nanos: remains.started_unix_nanos,
+        guarantees: remains.guarantees,
+        broker_version: broker.version().to_owned(),
+        broker_config: broker.effective_config().to_vec(),
+    }
+}
+
+/// What the subscribing threads noted, together.
+#[derive(Default)]
+struct Noted {
+    sums: LedgerSums,
+    counted: CountingLedger,
+    subscribers: Vec<CoarseHistogram>,
+    slowest: Slowest,
+    unidentified: u64,
+}
+
+impl Noted {
+    fn of(reports: &mut [SubscribingReport]) -> Self {
+        let mut all = Self::default();
+        for noted in reports.iter_mut().filter_map(|report| report.noted.take()) {
+            all.sums += noted.sums;
+            all.counted.arrived += noted.counted.arrived;
+            all.counted.redelivered += noted.counted.redelivered;
+            all.subscribers.extend(noted.rest.subscribers);
+            all.slowest.merge(&noted.rest.slowest);
+            all.unidentified += noted.unidentified;
+        }
+        all
+    }
+}
+
+fn counts(remains: &Remains<'_>, noted: &Noted) -> Counts {
+    let setup = remains.setup;
+    let closing = Closing {
+        answers: setup.answers,
+        promises: remains.guarantees.promises_acked(),
+        ordered: setup.topology.delivery == Delivery::FanOut,
+        pending: remains.leftovers.pending,
+        discarded: remains.leftovers.discarded,
+        unidentified: noted.unidentified,
+        disconnects: super::signal::Totals::read(&setup.totals.disconnects),
+    };
+    if setup.stamped {
+        return close_books(&setup.books, &noted.sums, &closing);
+    }
+    let receivers = match setup.topology.subscribe {
+        Subscribe::All => u64::from(setup.topology.receivers()),
+        Subscribe::Paired => u64::from(setup.copies_of_topic.first().copied().unwrap_or(0)),
+    };
+    close_counting(&setup.books, noted.counted, receivers, &closing)
+}
+
+fn latencies(remains: &Remains<'_>, counts: &Counts, noted: &Noted) -> Latencies {
+    let setup = remains.setup;
+    let subscribers: Vec<(CoarseHistogram, u64)> =
+        noted.subscribers.iter().map(|histogram| (histogram.clone(), 0)).collect();
+    let fan_out = setup.books.iter().filter(|book| book.receivers() > 1);
+    Latencies::of(
+        &remains.collected.totals,
+        &Ranking {
+            open_loop: setup.per_second.is_some() && setup.stamped,
+            answers: setup.answers,
+            counts,
+            sampled: fan_out.map(|book| book.sampled_measured()).sum(),
+            subscribers: &subscribers,
+        },
+    )
+}
+
+fn resources(remains: &Remains<'_>) -> Resources {
+    let watched = &remains.watched;
+    let messages = watched.totals_to.0 - watched.totals_from.0;
+    let per_message = |nanos: Nanos| (messages > 0).then(|| nanos as f64 / 1e3 / messages as f64);
+    let broker = watched.broker_from.zip(watched.broker_to);
+    let broker_cpu = broker.map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
+    let spun: Nanos = remains.publishing.iter().map(|report| report.spun).sum();
+    let harness = watched.harness_from.zip(watched.harness_to);
+    let harness_cpu = harness.map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns).saturating_sub(spun));
+    let nanos = watched.measured.1 - watched.measured.0;
+    Resources {
+        broker_cpu_us_per_message: broker_cpu.and_then(per_message),
+        harness_cpu_us_per_message: harness_cpu.and_then(per_message),
+        spin_cpu_us_per_message: per_message(spun),
+        broker_rss_bytes_max: watched.broker_rss_max,
+        harness_rss_bytes_max: watched.harness_to.map(|sample| sample.rss_bytes),
+        broker_cores: broker_cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
+    }
+}
+
+/// The server's counters that changed.
+fn changes((before, after): &(Counters, Option<Counters>)) -> Vec<CounterChange> {
+    let Some(after) = after else { return Vec::new() };
+    after
+        .values
+        .iter()
+        .filter_map(|(name, after)| {
+            let before = before.get(name).unwrap_or(0.0);
+            #[expect(clippy::float_cmp, reason = "an unchanged counter is equal to the bit")]
+            let same = before == *after;
+            (!same).then(|| CounterChange { name: name.clone(), before: before as i64, after: *after as i64 })
+        })
+        .collect()
+}
+
+/// What a reader has to know besides.
+fn notes(remains: &Remains<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let watched = &remains.watched;
+    if let Some(how) = &watched.broker_died {
+        notes.push(format!("the broker ended in the middle of the trial: {how}"));
+    }
+    if watched.interrupted {
+        notes.push("interrupted: the measured phase is shorter than asked for".to_owned());
+    }
+    if !watched.drained {
+        let limit = remains.plan.scenario.phases.drain;
+        notes.push(format!(
+            "not everything that was expected had arrived when the drain ended after {:.1} s (limit {:.1} s)",
+            Duration::from_nanos(watched.drain).as_secs_f64(),
+            limit.as_secs_f64()
+        ));
+    }
+    let forgiven: u64 = remains.publishing.iter().map(|report| report.forgiven).sum();
+    if forgiven > 0 {
+        notes.push(format!(
+            "{forgiven} messages' window credit came back after 1 s without any movement, not by a delivery"
+        ));
+    }
+    let drops: u64 = remains.subscribing.iter().map(|report| report.client_drops).sum();
+    if drops > 0 {
+        notes.push(format!("the client library dropped {drops} messages before the harness saw them"));
+    }
+    let publishing = remains.publishing.iter().flat_map(|report| &report.errors);
+    let subscribing = remains.subscribing.iter().flat_map(|report| &report.errors);
+    notes.extend(summarise(publishing.map(|error| format!("publishing: {error}"))));
+    notes.extend(summarise(subscribing.map(|error| format!("subscribing: {error}"))));
+    if let Extent::Messages(asked) = remains.plan.scenario.phases.measure {
+        let sent = watched.totals_to.0 - watched.totals_from.0;
+        if sent < asked {
+            notes.push(format!("{sent} of {asked} messages were sent in the measured phase"));
+        }
+    }
+    notes
+}
+
+/// Each distinct line once, with how often it came.
+fn summarise(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut counted: Vec<(String, u32)> = Vec::new();
+    for line in lines {
+        match counted.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((line, 1)),
+        }
+    }
+    counted
+        .into_iter()
+        .map(|(line, times)| if times > 1 { format!("{line} (on {times} connections)") } else { line })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_errors_are_told_once_with_their_number() {
+        let lines = ["a", "b", "a"].into_iter().map(str::to_owned);
+        assert_eq!(summarise(lines), ["a (on 2 connections)", "b"]);
+    }
+
+    #[test]
+    fn only_counters_that_changed_are_kept() {
+        let counters = |a: f64, b: f64| Counters {
+            server: String::new(),
+            values: vec![("a".into(), a), ("b".into(), b)],
+        };
+        let changed = changes(&(counters(1.0, 5.0), Some(counters(3.0, 5.0))));
+        assert_eq!(changed.len(), 1);
+        assert_eq!((changed[0].name.as_str(), changed[0].before, changed[0].after), ("a", 1, 3));
+        assert!(changes(&(counters(1.0, 2.0), None)).is_empty());
+    }
+}

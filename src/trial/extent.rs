@@ -1,0 +1,79 @@
+//! How large the ledgers of a trial have to be.
+
+use std::time::Duration;
+
+use crate::measure::LedgerExtent;
+use crate::scenario::{DriverConfig, Rate, Scenario, Subscribe, Target, Topology};
+
+/// Messages per second that ledgers are laid out for at rate max, all lanes together.
+const MAX_RATE: f64 = 1_000_000.0;
+
+/// What the ledgers of a trial of `target` have to hold.
+#[must_use]
+pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
+    let topology = Topology::of(&scenario.workload, "");
+    let lanes = u64::from(topology.lanes());
+    let lateness = match &target.driver {
+        DriverConfig::Jetstream(options) => options.ack_wait,
+        DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
+        DriverConfig::RedisPubsub(_) | DriverConfig::NatsCore(_) => Duration::ZERO,
+    };
+    let rate = match scenario.workload.rate {
+        Rate::PerSecond(rate) => rate,
+        Rate::Max => MAX_RATE,
+    };
+    LedgerExtent {
+        rate_per_lane: rate / lanes as f64,
+        lateness: lateness.saturating_add(scenario.phases.drain),
+        in_flight: u64::from(scenario.workload.in_flight).div_ceil(lanes),
+        lanes,
+        slots: slots(&topology),
+    }
+}
+
+/// Lanes read, summed over the receivers.
+fn slots(topology: &Topology) -> u64 {
+    let (lanes, receivers) = (u64::from(topology.lanes()), u64::from(topology.receivers()));
+    match topology.subscribe {
+        Subscribe::All => lanes * receivers,
+        // Fewer subscribers than topics: each lane has one reader.
+        Subscribe::Paired if topology.subscribers < topology.topics => lanes,
+        Subscribe::Paired => {
+            let topics = u64::from(topology.topics);
+            (0..receivers).map(|receiver| (lanes - receiver % topics).div_ceil(topics)).sum()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Delivery;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slots_are_the_lanes_of_all_receivers(
+            publishers in 1u32..40,
+            subscribers in 0u32..40,
+            topics in 1u32..40,
+            paired: bool,
+            queue: bool,
+        ) {
+            let topology = Topology {
+                publishers,
+                publisher_connections: 1,
+                subscribers,
+                subscriber_connections: subscribers.min(1),
+                topics,
+                subscribe: if paired && subscribers > 0 { Subscribe::Paired } else { Subscribe::All },
+                delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
+                payload_max: 0,
+                prefix: String::new(),
+            };
+            let counted: usize =
+                (0..topology.receivers()).map(|receiver| topology.lanes_of_receiver(receiver).len()).sum();
+            prop_assert_eq!(slots(&topology), counted as u64);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! One publishing connection: takes what the pacer releases (or what the window allows), stamps it, hands it
+//! to the driver, and settles the answers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::processing::Unanswered;
+use super::super::setup::Setup;
+use super::super::signal::{Listener, Totals};
+use crate::clock::Nanos;
+use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
+use crate::load::{Due, Limit, PacerHandle, Schedule, SpinMeter, Turn, Window};
+use crate::measure::{PublishRecorder, Stamp, Tail};
+use crate::scenario::LaneId;
+
+/// Bytes of payload handed to a driver between two writes, at most.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Messages handed to a driver between two readings of the clock, at most.
+const BATCH_MESSAGES: u64 = 1024;
+
+/// Messages without an answer, where no window bounds them; then the connection waits.
+const UNANSWERED_MAX: u64 = 1 << 16;
+
+/// A message without an answer for this long is unknown and keeps no window credit.
+const ANSWER_TIMEOUT: Nanos = 5_000_000_000;
+
+/// A closed loop without any movement for this long takes its credit back.
+const CREDIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a thread's connections share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) setup: Arc<Setup>,
+    pub(super) recorder: Rc<RefCell<PublishRecorder>>,
+    pub(super) meter: Rc<SpinMeter>,
+    /// The lanes of this thread's publishers, by lane.
+    pub(super) lanes: Rc<[LaneState]>,
+    /// Start of the trial on the clock.
+    pub(super) start: Nanos,
+}
+
+/// How far a lane has come.
+#[derive(Debug, Default)]
+pub(super) struct LaneState {
+    /// The next sequence.
+    next: Cell<u64>,
+    /// Its measured phase has begun.
+    measuring: Cell<bool>,
+}
+
+impl Shared {
+    fn now(&self) -> Nanos {
+        self.setup.clock.now().saturating_sub(self.start)
+    }
+
+    /// Hands a finished interval to the timeline.
+    fn roll(&self) {
+        let now = self.now();
+        let mut recorder = self.recorder.borrow_mut();
+        if recorder.due(now) {
+            recorder.roll(now);
+        }
+    }
+}
+
+/// A message that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    lane: LaneId,
+    sequence: u64,
+    intended: Nanos,
+    sent: Nanos,
+}
+
+/// The answers' side of a connection, apart from the driver so that both can be borrowed at once.
+#[derive(Debug)]
+struct Answers {
+    shared: Shared,
+    unanswered: Unanswered<Waiting>,
+}
+
+impl Answers {
+    /// Notes what became of a run of messages.
+    fn settle(&mut self, run: AckRun) {
+        let setup = &self.shared.setup;
+        self.shared.meter.worked();
+        let at = self.shared.now();
+        let mut recorder = self.shared.recorder.borrow_mut();
+        let mut accepted = 0;
+        for number in run.first..run.first + u64::from(run.count) {
+            let Some(waiting) = self.unanswered.answer(number) else { continue };
+            let book = &setup.books[waiting.lane.0 as usize];
+            match run.outcome {
+                Outcome::Accepted => {
+                    book.acked(waiting.sequence);
+                    accepted += 1;
+                    recorder.acked(setup.times(waiting.intended, Some(waiting.sent)), at);
+                }
+                Outcome::Rejected => {
+                    book.rejected(waiting.sequence);
+                    setup
+                        .totals
+                        .expected
+                        .fetch_sub(setup.copies(waiting.lane), std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+        }
+        Totals::add(&setup.totals.acked, accepted);
+    }
+
+    /// Messages that keep window credit: without an answer, and not for so long that they are unknown.
+    fn in_flight(&self) -> u64 {
+        let open = self.unanswered.open();
+        let now = self.shared.now();
+        let late = |waiting: &Waiting| waiting.sent + ANSWER_TIMEOUT < now;
+        match self.unanswered.oldest() {
+            Some(oldest) if late(oldest) => open - self.unanswered.count_old(late),
+            _ => open,
+        }
+    }
+}
+
+/// One publishing connection.
+pub(super) struct Connection<P> {
+    id: u32,
+    publisher: P,
+    payload: Vec<u8>,
+    body_sum: u64,
+    answers: Answers,
+    window: Window,
+    /// A message that the driver had no room for.
+    held: Option<(Due, Option<Nanos>)>,
+    error: Option<DriverError>,
+}
+
+impl<P: Publisher> Connection<P> {
+    /// A connection that publishes `payload` through `publisher`.
+    pub(super) fn new(shared: Shared, id: u32, publisher: P, payload: Vec<u8>) -> Self {
+        let setup = &shared.setup;
+        let connections = u64::from(setup.topology.publisher_connections);
+        let size = u64::from(setup.scenario.workload.in_flight).div_ceil(connections);
+        let window = Window::new(&setup.topology, id, size);
+        let body_sum = crate::measure::body_sum(&payload);
+        let answers = Answers { shared, unanswered: Unanswered::default() };
+        Self { id, publisher, payload, body_sum, answers, window, held: None, error: None }
+    }
+
+    /// Publishes until the schedule is over, then waits for answers until told to stop. An error ends the
+    /// connection and is given back; the others go on.
+    pub(super) async fn run(mut self, pacer: Option<PacerHandle>, mut listener: Listener) -> Report {
+        let result = match pacer {
+            Some(pacer) => self.open_loop(&pacer, &mut listener).await,
+            None => self.closed_loop(&mut listener).await,
+        };
+        let totals = &self.answers.shared.setup.totals;
+        Totals::add(&totals.done_sending, 1);
+        let result = match result {
+            Ok(()) => self.last_answers(&mut listener).await,
+            broken => broken,
+        };
+        if result.is_err() {
+            Totals::add(&self.answers.shared.setup.totals.disconnects, 1);
+        }
+        Totals::add(&self.answers.shared.setup.totals.done_answering, 1);
+        Report { error: result.err().or(self.error), forgiven: self.window.forgiven() }
+    }
+
+    /// The schedule decides: every released message goes as soon as window, driver and socket allow.
+    async fn open_loop(&mut self, pacer: &PacerHandle, listener: &mut Listener) -> Result<(), DriverError> {
+        let setup = Arc::clone(&self.answers.shared.setup);
+        let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
+        let rate = (setup.scenario.workload.arrival, setup.per_second.unwrap_or(1.0));
+        let mut schedule = Schedule::new(&setup.topology, self.id, rate, limit, setup.seed);
+        loop {
+            let room = self.room();
+            let appended = self.batch(room, || {
+                let woken = pacer.take()?;
+                Some((schedule.take()?, Some(woken)))
+            })?;
+            if appended > 0 || self.held.is_some() {
+                self.flush().await?;
+                continue;
+            }
+            let Self { publisher, answers, .. } = self;
+            let mut settle = |run| answers.settle(run);
+            tokio::select! {
+                biased;
+                answered = publisher.acks(&mut settle) => answered?,
+                more = pacer.released(), if room > 0 => if !more { return Ok(()) },
+                () = listener.drain() => return Ok(()),
+                () = tokio::time::sleep(CREDIT_TIMEOUT), if room == 0 => {}
+            }
+        }
+    }
+
+    /// The window decides: as many as it allows, until the phase ends.
+    async fn closed_loop(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+        let setup = Arc::clone(&self.answers.shared.setup);
+        let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
+        let mut turn = Turn::new(&setup.topology, self.id);
+        let mut measured = 0;
+        loop {
+            let now = self.answers.shared.now();
+            if now >= limit.until || measured >= limit.measured || listener.drains() {
+                return Ok(());
+            }
+            let counts = setup.measured(now);
+            let room = if counts { self.room().min(limit.measured - measured) } else { self.room() };
+            let appended = self.batch(room, || {
+                let due = Due { publisher: turn.publisher, round: turn.round, intended: now };
+                turn.pass();
+                Some((due, None))
+            })?;
+            measured += if counts { appended } else { 0 };
+            if appended > 0 || self.held.is_some() {
+                self.flush().await?;
+                tokio::task::yield_now().await;
+            } else if setup.acks_close_window {
+                self.wait_for_acks(listener).await?;
+            } else {
+                self.wait_for_receivers(listener).await?;
+            }
+        }
+    }
+
+    /// Messages that may go now.
+    fn room(&self) -> u64 {
+        let setup = &self.answers.shared.setup;
+        let in_flight = u64::from(setup.scenario.workload.in_flight);
+        let window = in_flight.div_ceil(u64::from(setup.topology.publisher_connections));
+        let unanswered = match (setup.answers, setup.acks_close_window) {
+            (false, _) => return if setup.per_second.is_some() { u64::MAX } else { self.window.credit() },
+            (true, true) => return window.saturating_sub(self.answers.in_flight()),
+            (true, false) => UNANSWERED_MAX.saturating_sub(self.answers.in_flight()),
+        };
+        if setup.per_second.is_some() { unanswered } else { unanswered.min(self.window.credit()) }
+    }
+
+    /// Stamps and hands over up to `room` messages that `next` gives.
+    fn batch(
+        &mut self,
+        room: u64,
+        mut next: impl FnMut() -> Option<(Due, Option<Nanos>)>,
+    ) -> Result<u64, DriverError> {
+        let most = (BATCH_BYTES / (self.payload.len() + 64)).max(1) as u64;
+        let room = room.min(most).min(BATCH_MESSAGES);
+        let sent = self.answers.shared.now();
+        let mut appended = 0;
+        while appended < room {
+            let Some((due, woken)) = self.held.take().or_else(&mut next) else { break };
+            if !self.append(due, woken, sent)? {
+                self.held = Some((due, woken));
+                break;
+            }
+            appended += 1;
+        }
+        if appended > 0 {
+            self.answers.shared.meter.worked();
+            Totals::add(&self.answers.shared.setup.totals.sent, appended);
+        }
+        Ok(appended)
+    }
+
+    /// Stamps one message and hands it to the driver; false if the driver has no room.
+    fn append(&mut self, due: Due, woken: Option<Nanos>, sent: Nanos) -> Result<bool, DriverError> {
+        let Answers { shared, unanswered } = &mut self.answers;
+        let setup = &shared.setup;
+        let lane = setup.topology.lane_of_round(due.publisher, due.round);
+        let topic = setup.topology.topic_of(lane);
+        let state = &shared.lanes[lane.0 as usize];
+        let sequence = state.next.get();
+        if setup.stamped {
+            let stamp = Stamp { publisher: due.publisher as u16, sequence, intended: due.intended };
+            setup.sealer.seal(&mut self.payload, topic.0, stamp, Tail { sent, body_sum: self.body_sum });
+        }
+        let refused = match self.publisher.enqueue(topic, &self.payload) {
+            Ok(Enqueued::Full) => return Ok(false),
+            Ok(Enqueued::Yes) => None,
+            Err(error) if error.kind == ErrorKind::Rejected => Some(error),
+            Err(error) => return Err(error),
+        };
+        let book = &setup.books[lane.0 as usize];
+        let measured = setup.measured(due.intended);
+        if measured && !state.measuring.replace(true) {
+            book.begin_measure(sequence);
+        }
+        state.next.set(sequence + 1);
+        book.sent(sequence);
+        if let Some(error) = refused {
+            book.rejected(sequence);
+            self.error.get_or_insert(error);
+            return Ok(true);
+        }
+        Totals::add(&setup.totals.expected, setup.copies(lane));
+        self.window.sent(lane);
+        let woken = woken.map_or(sent, |woken| woken.max(due.intended));
+        shared.recorder.borrow_mut().sent(setup.times(due.intended, Some(sent)), woken, sent);
+        if setup.answers {
+            unanswered.push(Waiting { lane, sequence, intended: due.intended, sent });
+        }
+        Ok(true)
+    }
+
+    /// Writes what was handed over.
+    async fn flush(&mut self) -> Result<(), DriverError> {
+        let Self { publisher, answers, window, .. } = self;
+        publisher.flush(&mut |run| answers.settle(run)).await?;
+        window.refresh(&answers.shared.setup.progress);
+        answers.shared.roll();
+        Ok(())
+    }
+
+    /// Waits for an answer, the end, or the time after which answers are overdue.
+    async fn wait_for_acks(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+        let Self { publisher, answers, .. } = self;
+        let mut settle = |run| answers.settle(run);
+        tokio::select! {
+            answered = publisher.acks(&mut settle) => answered,
+            () = listener.drain() => Ok(()),
+            () = tokio::time::sleep(CREDIT_TIMEOUT) => Ok(()),
+        }
+    }
+
+    /// Waits for the slowest receiver to move; gives the credit back if none does for too long.
+    async fn wait_for_receivers(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+        let Self { publisher, answers, window, .. } = self;
+        let setup = Arc::clone(&answers.shared.setup);
+        let mut settle = |run| answers.settle(run);
+        tokio::select! {
+            biased;
+            () = window.moved(&setup.progress) => return Ok(()),
+            answered = publisher.acks(&mut settle) => return answered,
+            () = listener.drain() => return Ok(()),
+            () = tokio::time::sleep(CREDIT_TIMEOUT) => {}
+        }
+        window.forgive();
+        Ok(())
+    }
+
+    /// Waits for the answers that are still to come.
+    async fn last_answers(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+        let Self { publisher, answers, .. } = self;
+        while answers.unanswered.open() > 0 {
+            let mut settle = |run| answers.settle(run);
+            tokio::select! {
+                answered = publisher.acks(&mut settle) => answered?,
+                () = listener.stop() => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a connection says when it is done.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// Why it ended early, or the first refusal.
+    pub(super) error: Option<DriverError>,
+    /// Credit that came back without being accounted for.
+    pub(super) forgiven: u64,
+}

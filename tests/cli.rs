@@ -1,0 +1,129 @@
+//! The command line as its users meet it.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn busmark(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_busmark")).args(args).current_dir(dir).output().expect("busmark starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A loopback scenario that ends within a second.
+const SHORT: &str = "name = \"short\"\n[workload]\npayload = \"64B\"\nrate = \"2k/s\"\n[phases]\nwarm_up = \"100ms\"\n\
+    measure = \"500ms\"\ndrain = \"1s\"\n[trials]\ncount = 2\n[[target]]\nname = \"bus\"\ndriver = \"loopback\"\n";
+
+fn folder_with(text: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("short.toml"), text).unwrap();
+    dir
+}
+
+#[test]
+fn a_run_leaves_a_table_on_stdout_and_every_file_in_results() {
+    let dir = folder_with(SHORT);
+    let output = busmark(dir.path(), &["run", "short.toml", "--expect", "lost == 0"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("delivery time p50"), "{}", stdout(&output));
+    let latest = dir.path().join("results/latest");
+    for file in ["manifest.json", "summary.csv", "summary.json", "percentiles.csv", "timeline.csv"] {
+        assert!(latest.join(file).is_file(), "{file} is missing");
+    }
+    let charts: Vec<_> = std::fs::read_dir(latest.join("charts")).unwrap().collect();
+    assert!(charts.len() >= 2, "{charts:?}");
+    let csv = std::fs::read_to_string(latest.join("summary.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3, "a heading and two trials");
+    let hlogs = std::fs::read_dir(&latest).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "hlog")
+    });
+    assert_eq!(hlogs.count(), 2);
+}
+
+#[test]
+fn json_goes_to_stdout_alone_and_everything_else_to_stderr() {
+    let dir = folder_with(SHORT);
+    let output = busmark(dir.path(), &["run", "short.toml", "--json", "--trials", "1"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("stdout is one document");
+    assert!(document.is_object());
+    assert!(stderr(&output).contains("bus"), "progress goes to stderr: {}", stderr(&output));
+}
+
+#[test]
+fn a_failed_expectation_is_exit_code_1() {
+    let dir = folder_with(
+        &SHORT.replace("driver = \"loopback\"", "driver = \"loopback\"\noptions = { drop = 0.1 }"),
+    );
+    let output = busmark(dir.path(), &["run", "short.toml", "--expect", "lost == 0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+}
+
+#[test]
+fn wrong_scenarios_and_flags_are_exit_code_2_and_say_what_to_type() {
+    let dir = folder_with("name = \"short\"\n[workload]\nrat = \"2k/s\"\npayload = \"1KX\"\n");
+    let output = busmark(dir.path(), &["run", "short.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("rat") && said.contains("rate") && said.contains("1KX"), "{said}");
+    let output = busmark(dir.path(), &["run", "qick"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("quick"), "{}", stderr(&output));
+    assert_eq!(busmark(dir.path(), &["run", "quick", "--frobnicate"]).status.code(), Some(2));
+    let output = busmark(dir.path(), &["run", "quick", "--only", "nobody", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("redis"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_measures_nothing() {
+    let dir = folder_with(SHORT);
+    let output = busmark(dir.path(), &["run", "short.toml", "--dry-run", "--set", "workload.rate=3k/s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(said.contains("3k/s") && said.contains("2 trials") && said.contains("memory"), "{said}");
+    assert!(!dir.path().join("results").exists());
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_exit_code_4_and_an_optional_one_is_left_out() {
+    let nowhere = "[[target]]\nname = \"gone\"\ndriver = \"redis-pubsub\"\nbroker = { url = \"redis://127.0.0.1:1\" }\n";
+    let dir = folder_with(&format!("{SHORT}{nowhere}"));
+    let output = busmark(dir.path(), &["run", "short.toml", "--trials", "1"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("127.0.0.1:1"), "{}", stderr(&output));
+    assert!(dir.path().join("results/latest/summary.csv").is_file(), "the other target was measured");
+    let dir = folder_with(&format!("{SHORT}{nowhere}optional = true\n"));
+    let output = busmark(dir.path(), &["run", "short.toml", "--trials", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("left out"), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_ends_the_run_and_keeps_what_was_measured() {
+    let dir = folder_with(&SHORT.replace("measure = \"500ms\"", "measure = \"60s\""));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_busmark"))
+        .args(["run", "short.toml"])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let latest = dir.path().join("results/latest");
+    let manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(latest.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["interrupted"], serde_json::json!(true));
+}

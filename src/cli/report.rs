@@ -7,10 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::terminal::{page, say};
-use crate::gate::{self, Judgement};
-use crate::measure::TrialRecord;
 use crate::report::{self, Comparison, Loaded, ResultsFolder};
-use crate::scenario::Scenario;
 
 /// Arguments of `busmark report`.
 #[derive(Debug, Args)]
@@ -77,7 +74,7 @@ fn open(dir: &Path) -> anyhow::Result<Loaded> {
 }
 
 fn alone(run: &Loaded, format: Format) -> anyhow::Result<String> {
-    let judgements = judgements(run);
+    let judgements = run.judgements();
     Ok(match format {
         Format::Table => report::console(run, &judgements, page()),
         Format::Json => report::json(run, &judgements)?,
@@ -93,11 +90,4 @@ fn side_by_side(comparison: &Comparison, format: Format) -> anyhow::Result<Strin
         Format::Csv => String::from_utf8(comparison.csv()?)?,
         Format::Markdown => comparison.markdown(),
     })
-}
-
-/// The expectations of the run's own scenario, judged again; none where that scenario is not understood any more.
-fn judgements(run: &Loaded) -> Vec<Judgement> {
-    let records: Vec<TrialRecord> = run.trials.iter().map(|trial| trial.record.clone()).collect();
-    Scenario::parse(&run.manifest.scenario_filled_in, "manifest.json", &[])
-        .map_or_else(|_error| Vec::new(), |scenario| gate::judge(&scenario.expects, &records))
 }

@@ -58,7 +58,7 @@ fn heading(run: &Loaded) -> String {
 }
 
 /// The workload in one line, as the trials say it.
-fn workload(run: &Loaded) -> String {
+pub(super) fn workload(run: &Loaded) -> String {
     let Some(record) = run.trials.first().map(|trial| &trial.record) else { return String::new() };
     let versions: Vec<String> = run
         .manifest
@@ -181,7 +181,7 @@ fn judged(judgement: &Judgement) -> String {
 }
 
 /// Notes of the trials, deviations of the clients and targets left out, each once.
-fn notes(run: &Loaded) -> Vec<String> {
+pub(super) fn notes(run: &Loaded) -> Vec<String> {
     let mut notes = Vec::new();
     for target in &run.manifest.targets {
         notes.extend(target.left_out.iter().map(|why| format!("{}: left out: {why}", target.name)));

@@ -8,7 +8,7 @@ use super::loaded::Loaded;
 use super::manifest::{Manifest, SCHEMA_VERSION};
 use super::summary::Summary;
 use super::tables::{self, Trial};
-use super::{files, gallery};
+use super::{files, gallery, html};
 use crate::clock;
 use crate::measure::{IntervalLog, TrialRecord};
 
@@ -139,14 +139,15 @@ impl ResultsFolder {
     }
 }
 
-/// Draws the charts of a run into its folder, again if need be.
+/// Draws the charts and the page of a run into its folder, again if need be.
 ///
 /// # Errors
-/// If a chart can't be drawn or written.
+/// If a chart can't be drawn or a file not be written.
 pub fn redraw(run: &Loaded) -> Result<(), ReportError> {
     let dir = run.dir.join(CHARTS);
     fs::create_dir_all(&dir).map_err(ReportError::io(&dir))?;
-    gallery::pictures(run).iter().try_for_each(|picture| picture.write(&dir))
+    gallery::pictures(run).iter().try_for_each(|picture| picture.write(&dir))?;
+    files::replace(&run.dir.join(REPORT_HTML), html::html(run, &run.judgements())?.as_bytes())
 }
 
 /// Makes a folder that was not there before, with a number behind its name if need be.

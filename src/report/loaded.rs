@@ -9,6 +9,9 @@ use super::folder::{MANIFEST, PERCENTILES_CSV, ResultsFolder, SUMMARY_CSV, SUMMA
 use super::manifest::{Manifest, SCHEMA_VERSION};
 use super::summary::{Headline, Summary};
 use super::tables::{self, Trial};
+use crate::gate::{self, Judgement};
+use crate::measure::TrialRecord;
+use crate::scenario::Scenario;
 
 /// A results folder read back.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,17 @@ pub struct Loaded {
     pub headlines: Vec<Headline>,
     /// What a reader has to know of the folder's state: unfinished, edited, incomplete.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// The expectations of the run's own scenario, judged on its trials; none where that scenario is not
+    /// understood any more.
+    #[must_use]
+    pub fn judgements(&self) -> Vec<Judgement> {
+        let records: Vec<TrialRecord> = self.trials.iter().map(|trial| trial.record.clone()).collect();
+        Scenario::parse(&self.manifest.scenario_filled_in, MANIFEST, &[])
+            .map_or_else(|_error| Vec::new(), |scenario| gate::judge(&scenario.expects, &records))
+    }
 }
 
 impl ResultsFolder {
@@ -75,7 +89,7 @@ fn check(path: &Path, summary: &Summary) -> Result<(), ReportError> {
         return Err(ReportError::damaged(path, "it lists no trial"));
     }
     for (index, record) in summary.trials.iter().enumerate() {
-        let key = |r: &crate::measure::TrialRecord| (r.target.clone(), r.point.clone(), r.trial);
+        let key = |r: &TrialRecord| (r.target.clone(), r.point.clone(), r.trial);
         if summary.trials[..index].iter().any(|earlier| key(earlier) == key(record)) {
             let (target, trial) = (&record.target, record.trial);
             return Err(ReportError::damaged(path, format!("trial {trial} of {target} stands there twice")));

@@ -25,9 +25,15 @@ fn a_finished_run_leaves_every_file_and_latest_points_at_it() {
         fs::canonicalize(root.path().join("latest")).unwrap(),
         fs::canonicalize(folder.path()).unwrap()
     );
-    for name in
-        ["manifest.json", "summary.csv", "summary.json", "percentiles.csv", "timeline.csv", "slowest.csv"]
-    {
+    for name in [
+        "manifest.json",
+        "summary.csv",
+        "summary.json",
+        "percentiles.csv",
+        "timeline.csv",
+        "slowest.csv",
+        "report.html",
+    ] {
         assert!(names(folder.path()).contains(&name.to_owned()), "{name}");
     }
     assert_eq!(

@@ -6,4 +6,5 @@ mod console;
 mod csv;
 mod fixture;
 mod folder;
+mod html;
 mod results;

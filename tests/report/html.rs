@@ -1,0 +1,42 @@
+//! The page of a run needs nothing else, and says what the table says.
+
+use busmark::report::{ResultsFolder, html};
+
+use crate::fixture;
+
+#[test]
+fn the_page_is_whole_by_itself_and_starts_with_the_table() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = fixture::finished(root.path());
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    for outside in ["<script", "<link", "src=", "url(", "@import", "https://"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // The namespace of SVG is a name, not an address that anything is fetched from.
+    assert_eq!(page.matches("http://").count(), page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+    assert_eq!(page.matches("<svg").count(), 3);
+    assert!(page.find("<table").unwrap() < page.find("<svg").unwrap());
+    for words in [
+        "<td class=\"SUSPECT\">SUSPECT</td><td class=\"VALID\">VALID</td>",
+        "<td>205 (0.0205 %)</td><td>0</td>",
+        "a sleeper woke 12.0 ms late",
+        "Not alike",
+        "<pre>busmark run redis-vs-jetstream</pre>",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert_eq!(page.matches("<tr").count(), page.matches("</tr>").count());
+    assert_eq!(page.matches("<div").count(), page.matches("</div>").count());
+}
+
+#[test]
+fn a_target_named_like_markup_stays_text() {
+    let root = tempfile::tempdir().unwrap();
+    let mut run = ResultsFolder::open(fixture::finished(root.path()).path()).unwrap();
+    run.headlines[0].target = "<img onerror=x>".to_owned();
+    run.manifest.scenario = "<b>".to_owned();
+    let page = html(&run, &[]).unwrap();
+    assert!(!page.contains("<img") && !page.contains("<b>"), "{page}");
+}

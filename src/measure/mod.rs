@@ -4,16 +4,20 @@
 
 mod books;
 mod closing;
+pub mod hiccup;
 mod histogram;
 mod hlog;
+pub mod host;
 mod lane_book;
 mod ledger;
 mod live;
+mod pin;
 mod quantile;
 mod record;
 mod recorder;
 mod slowest;
 mod stamp;
+pub mod statistics;
 mod summary;
 mod tally;
 mod timeline;
@@ -22,8 +26,10 @@ mod window;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
 pub use closing::{Closing, close_books, close_counting};
+pub use hiccup::Hiccups;
 pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST, LatencyHistogram};
 pub use hlog::IntervalLog;
+pub use host::{Environment, Host};
 pub use lane_book::{LaneBook, MIN_WINDOW};
 pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
 pub use live::Live;

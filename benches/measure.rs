@@ -20,7 +20,7 @@ const LANES: u64 = 16;
 const RECEIVERS: usize = 16;
 const WINDOW: u64 = 65_536;
 /// Messages of one batch of the bench, and of one socket read of a receiver.
-const BATCH: u64 = 4096;
+const BATCH: u64 = 512;
 const READ: usize = 64;
 
 /// One side of a run: what a core's thread owns.

@@ -294,6 +294,42 @@ fn a_broker_that_dies_is_disconnected_for_publishers_and_subscribers_and_stays_s
 }
 
 #[test]
+fn a_publisher_that_is_kept_gets_everything_through_a_server_that_took_its_time() {
+    block_on(async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
+        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+        let topology = topology(1, 1, Delivery::FanOut);
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        broker.pause();
+        let mut sent = 0u64;
+        loop {
+            for _ in 0..100 {
+                let mut payload = [0; 1024];
+                payload[..8].copy_from_slice(&sent.to_be_bytes());
+                assert_eq!(publisher.enqueue(TopicId(0), &payload).unwrap(), Enqueued::Yes);
+                sent += 1;
+            }
+            if timeout(Duration::from_millis(300), publisher.flush(&mut |_| ())).await.is_err() {
+                break;
+            }
+        }
+        broker.resume();
+        publisher.flush(&mut |_| ()).await.unwrap();
+        let mut next = 0;
+        while next < sent {
+            let mut each = |delivery: driver::Delivery<'_>| {
+                assert_eq!(delivery.payload[..8], u64::to_be_bytes(next));
+                next += 1;
+            };
+            timeout(WITHIN, subscriber.next_batch(&mut each)).await.expect("more comes").unwrap();
+        }
+        drop(publisher);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn what_the_library_drops_is_counted_to_the_message() {
     block_on(async {
         let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;

@@ -113,6 +113,9 @@ pub enum Outcome {
 }
 
 /// A publishing connection. Messages are numbered from 0 in the order in which they were enqueued.
+///
+/// It is kept until everything has arrived or the drain is over: what a client library or the socket still
+/// holds is lost when it is dropped, and would be taken for the broker's loss.
 pub trait Publisher {
     /// Appends a frame to the output buffer. No I/O.
     ///

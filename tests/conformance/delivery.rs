@@ -136,7 +136,7 @@ async fn share_the_work<D: Driver>(driver: &D, topology: &Topology, rounds: u64)
         nothing_more(subscriber).await;
         got.into_values().flatten().collect::<Vec<_>>()
     });
-    let (got, ()) = tokio::join!(join_all(reading), write_all(driver, topology, 0, rounds));
+    let (got, _publisher) = tokio::join!(join_all(reading), write_all(driver, topology, 0, rounds));
     assert!(got.iter().filter(|got| !got.is_empty()).count() > 1, "the work is shared");
     let mut got: Vec<(TopicId, Vec<u8>)> = got.into_iter().flatten().collect();
     got.sort_by(|(_, one), (_, other)| one[..12].cmp(&other[..12]));
@@ -182,7 +182,7 @@ impl Case for Late {
     async fn play<D: Driver>(self, driver: D, _stage: &mut Stage) -> Played {
         let topology = topology();
         within(driver.prepare(&topology)).await.unwrap();
-        write_all(&driver, &topology, 0, 100).await;
+        let _publisher = write_all(&driver, &topology, 0, 100).await;
         let mut subscriber =
             within(driver.subscriber(&topology, &topology.subscriptions_on(0))).await.unwrap();
         if driver.guarantees().replay {
@@ -201,7 +201,7 @@ impl Case for Fresh {
         let topology = topology();
         within(driver.prepare(&topology)).await.unwrap();
         let subscriber = within(driver.subscriber(&topology, &topology.subscriptions_on(0))).await.unwrap();
-        write_all(&driver, &topology, 0, 100).await;
+        let _publisher = write_all(&driver, &topology, 0, 100).await;
         drop(subscriber);
         within(driver.prepare(&topology)).await.unwrap();
         let mut subscriber =

@@ -27,6 +27,10 @@ pub(crate) fn payload(lane: LaneId, sequence: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Unanswered messages of a connection at most. Every system has a bound: a JetStream server refuses what is
+/// published while 10,000 messages wait for their stream.
+const IN_FLIGHT: u64 = 4096;
+
 /// A publishing connection, and what became of each of its messages.
 pub(crate) struct Writer<P> {
     pub(crate) publisher: P,
@@ -81,13 +85,24 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(WAIT, future).await.expect("this wait ends")
 }
 
-/// Sends `rounds` messages of each of a connection's publishers to each lane of theirs, in turn.
-pub(crate) async fn write_all<D: Driver>(driver: &D, topology: &Topology, connection: u32, rounds: u64) {
+/// Sends `rounds` messages of each of a connection's publishers to each lane of theirs, in turn. Gives the
+/// publisher, which must live until the messages have arrived.
+pub(crate) async fn write_all<D: Driver>(
+    driver: &D,
+    topology: &Topology,
+    connection: u32,
+    rounds: u64,
+) -> D::Publisher {
     let mut writer = Writer::new(within(driver.publisher(topology, connection)).await.unwrap());
+    let answers = driver.guarantees().answers();
     for round in 0..rounds {
         for publisher in topology.publishers_on(connection) {
             for lane in (publisher..topology.lanes()).step_by(topology.publishers as usize).map(LaneId) {
                 writer.put(topology.topic_of(lane), &payload(lane, round, topology.payload_max)).await;
+                if answers && writer.sent.is_multiple_of(IN_FLIGHT) {
+                    writer.flush().await;
+                    writer.settle().await;
+                }
             }
         }
         if round % 64 == 0 {
@@ -95,10 +110,11 @@ pub(crate) async fn write_all<D: Driver>(driver: &D, topology: &Topology, connec
         }
     }
     writer.flush().await;
-    if driver.guarantees().answers() {
+    if answers {
         writer.settle().await;
         assert!(writer.outcomes.0.values().all(|outcome| *outcome == Outcome::Accepted));
     }
+    writer.publisher
 }
 
 /// What one subscription got: topic and payload, in order.

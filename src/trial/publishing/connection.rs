@@ -148,8 +148,8 @@ impl<P: Publisher> Connection<P> {
         Self { id, publisher, payload, body_sum, answers, window, held: None, error: None }
     }
 
-    /// Publishes until the schedule is over, then waits for answers until told to stop. An error ends the
-    /// connection and is given back; the others go on.
+    /// Publishes until the schedule is over, then waits for answers and stays open until told to stop. An
+    /// error ends the publishing and is given back; the others go on.
     pub(super) async fn run(mut self, pacer: Option<PacerHandle>, mut listener: Listener) -> Report {
         let result = match pacer {
             Some(pacer) => self.open_loop(&pacer, &mut listener).await,
@@ -165,6 +165,8 @@ impl<P: Publisher> Connection<P> {
             Totals::add(&self.answers.shared.setup.totals.disconnects, 1);
         }
         Totals::add(&self.answers.shared.setup.totals.done_answering, 1);
+        // Dropping the publisher now would lose what its library or its socket still holds.
+        listener.stop().await;
         Report { error: result.err().or(self.error), forgiven: self.window.forgiven() }
     }
 

@@ -1,4 +1,4 @@
-//! What is particular to the NATS drivers, on a real server; what all drivers promise is in conformance.rs.
+//! What is particular to the NATS drivers, on a real server; what all drivers promise is in conformance/.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

@@ -6,7 +6,7 @@ use super::args::RunArgs;
 use super::exit::complain;
 use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
-use crate::measure::Live;
+use crate::measure::{Host, Live};
 use crate::report::{Build, Curve, Manifest, Progress, ResultsFolder, TargetManifest, Trial};
 use crate::scenario::{Broker, Scenario, Target, shipped};
 use crate::trial::{TrialError, TrialOutcome};
@@ -120,6 +120,7 @@ pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Cali
             commit: option_env!("BUSMARK_COMMIT").map(str::to_owned),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
         },
+        environment: serde_json::to_value(Host::default().environment()).unwrap_or_default(),
         targets: scenario.targets.iter().map(target).collect(),
         calibration: serde_json::to_value(calibrations).unwrap_or_default(),
         ..Manifest::default()

@@ -169,7 +169,7 @@ impl Pacer {
         let work = self.meter.work();
         tokio::task::yield_now().await;
         if self.meter.work() == work {
-            self.meter.spun(self.clock.now() - before);
+            self.meter.spun(before, self.clock.now());
         }
     }
 

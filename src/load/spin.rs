@@ -8,15 +8,23 @@ use crate::clock::Nanos;
 /// Longest spin before one due time.
 pub const SPIN_MAX: Duration = Duration::from_micros(50);
 
-/// Counts the time that a thread spent spinning while it had nothing else to do. Tasks of the same thread
-/// call [`SpinMeter::worked`] when they do something, so that their time is not taken for spin.
+/// Counts the time that a thread spent spinning while it had nothing else to do, from a given moment on.
+/// Tasks of the same thread call [`SpinMeter::worked`] when they do something, so that their time is not taken
+/// for spin.
 #[derive(Debug, Default)]
 pub struct SpinMeter {
+    from: Nanos,
     spun: Cell<Nanos>,
     work: Cell<u64>,
 }
 
 impl SpinMeter {
+    /// A meter that counts from `from` on the clock.
+    #[must_use]
+    pub fn new(from: Nanos) -> Self {
+        Self { from, ..Self::default() }
+    }
+
     /// A task of this thread did something.
     #[inline]
     pub fn worked(&self) {
@@ -30,10 +38,12 @@ impl SpinMeter {
         self.work.get()
     }
 
-    /// Adds spin time.
+    /// Spun between two moments on the clock.
     #[inline]
-    pub fn spun(&self, nanos: Nanos) {
-        self.spun.set(self.spun.get() + nanos);
+    pub fn spun(&self, before: Nanos, after: Nanos) {
+        if before >= self.from {
+            self.spun.set(self.spun.get() + (after - before));
+        }
     }
 
     /// Nanoseconds spun so far.

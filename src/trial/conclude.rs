@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::evidence::evidence;
 use super::publishing::PublishingReport;
 use super::setup::Setup;
 use super::subscribing::SubscribingReport;
@@ -11,8 +12,8 @@ use super::{TrialOutcome, TrialPlan};
 use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
-    Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LedgerSums,
-    Ranking, Resources, Slowest, TrialRecord, close_books, close_counting,
+    Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LatencyHistogram,
+    LedgerSums, Ranking, Resources, Slowest, TrialRecord, close_books, close_counting, judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -29,8 +30,11 @@ pub(super) struct Remains<'a> {
     pub(super) leftovers: Leftovers,
     /// The server's counters before and, if it still answered, after.
     pub(super) counters: (Counters, Option<Counters>),
-    /// Wall-clock time of the start of the trial, nanoseconds since 1970.
-    pub(super) started_unix_nanos: u64,
+    /// Lateness of idle sleepers, core by core.
+    pub(super) hiccups: Vec<LatencyHistogram>,
+    /// The clock and the wall clock (since 1970) just before the start, and at the end.
+    pub(super) started: (Nanos, u64),
+    pub(super) ended: (Nanos, u64),
 }
 
 /// Sums up.
@@ -43,7 +47,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
     let per_second = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
     let workload = &plan.scenario.workload;
     let delivered = watched.totals_to.1 - watched.totals_from.1;
-    let record = TrialRecord {
+    let mut record = TrialRecord {
         scenario: plan.scenario.name.clone(),
         target: plan.target.name.clone(),
         driver: plan.target.driver.name().to_owned(),
@@ -61,7 +65,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         counts,
         latencies,
         resources: resources(&remains),
-        started_at: rfc3339(remains.started_unix_nanos + watched.measured.0),
+        started_at: rfc3339(remains.started.1 + watched.measured.0),
         seconds,
         timeline: remains.collected.rows.clone(),
         slowest: noted.slowest.messages(),
@@ -69,10 +73,11 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         notes: notes(&remains),
         ..TrialRecord::default()
     };
+    record.verdict = judge(&evidence(&remains, &record));
     TrialOutcome {
         record,
         collected: remains.collected,
-        started_unix_nanos: remains.started_unix_nanos,
+        started_unix_nanos: remains.started.1,
         guarantees: remains.guarantees,
         broker_version: broker.version().to_owned(),
         broker_config: broker.effective_config().to_vec(),

@@ -18,7 +18,7 @@ use super::watch::{Watch, Watched};
 use super::{TrialError, TrialOutcome, TrialPlan};
 use crate::clock::{Clock, unix_nanos};
 use crate::driver::{Driver, DriverError};
-use crate::measure::{INTERVAL, Live, Timeline};
+use crate::measure::{Hiccups, INTERVAL, Live, Timeline};
 use crate::prng::mix;
 use crate::target::Broker;
 
@@ -49,6 +49,7 @@ pub(super) async fn control<D: Driver>(
     let nonce = mix(plan.seed ^ unix_nanos());
     let setup = Arc::new(Setup::new(plan.scenario, plan.target, &guarantees, (clock, plan.seed), nonce));
     limit("preparing the broker", PREPARE_WITHIN, driver.prepare(&setup.topology)).await??;
+    let hiccups = Hiccups::start(&setup.clock, cores())?;
     let (stage, listener) = Listener::pair();
     let mut timeline = Timeline::new(INTERVAL, setup.answers);
     let threads = match Threads::start(driver, &setup, &mut timeline, &listener).await {
@@ -59,8 +60,8 @@ pub(super) async fn control<D: Driver>(
         }
     };
     let before = broker.counters().await.unwrap_or_default();
-    let started_unix_nanos = unix_nanos() + START_AHEAD;
-    let watched = watch((&setup, plan), &mut timeline, (broker, live), &stage).await;
+    let started = (setup.clock.now(), unix_nanos());
+    let watched = watch((&setup, plan), (&mut timeline, &hiccups), (broker, live), &stage).await;
     let joined = threads.join(&stage)?;
     let leftovers = last_word(driver.leftovers(&setup.topology)).await.flatten().unwrap_or_default();
     let after = last_word(async { broker.counters().await }).await;
@@ -75,9 +76,16 @@ pub(super) async fn control<D: Driver>(
         subscribing: joined.1,
         leftovers,
         counters: (before, after),
-        started_unix_nanos,
+        hiccups: hiccups.stop(),
+        started,
+        ended: (setup.clock.now(), unix_nanos()),
     };
     Ok(conclude(remains, broker))
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Waits for an answer that nothing depends on; a broker that is gone gives none.
@@ -99,13 +107,13 @@ async fn limit<T>(
 /// Sets the start and watches until everything that can arrive has arrived.
 async fn watch(
     (setup, plan): (&Arc<Setup>, &TrialPlan<'_>),
-    timeline: &mut Timeline,
+    records: (&mut Timeline, &Hiccups),
     (broker, live): (&mut Broker, &mut dyn FnMut(&Live<'_>) -> bool),
     stage: &Sender<Stage>,
 ) -> Watched {
     let start = setup.clock.now() + START_AHEAD;
     stage.send_replace(Stage::Go(start));
-    let mut watch = Watch::new(setup, plan, timeline, start);
+    let mut watch = Watch::new(setup, plan, records, start);
     watch.sending(broker, live).await;
     stage.send_replace(Stage::Drain);
     watch.draining(broker, live).await;
@@ -126,7 +134,7 @@ impl Threads {
         timeline: &mut Timeline,
         listener: &Listener,
     ) -> Result<Self, TrialError> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         let half = (cores / 2).max(1);
         let places = subscribing::place(&setup.topology, half);
         let shares = places.into_iter().map(|connections| {

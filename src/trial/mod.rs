@@ -2,6 +2,7 @@
 
 mod conclude;
 mod control;
+mod evidence;
 mod extent;
 mod payload;
 mod processing;

@@ -7,7 +7,7 @@ use super::TrialPlan;
 use super::setup::Setup;
 use super::signal::Totals;
 use crate::clock::Nanos;
-use crate::measure::{Live, Phase, Timeline};
+use crate::measure::{CpuTimes, Hiccups, Host, Live, Phase, Threads, Timeline};
 use crate::scenario::Extent;
 use crate::target::{Broker, ProcessSample};
 
@@ -33,6 +33,13 @@ pub(super) struct Watched {
     /// CPU of the harness at the bounds of the measured phase.
     pub(super) harness_from: Option<ProcessSample>,
     pub(super) harness_to: Option<ProcessSample>,
+    /// What the scheduler gave the harness's threads, and the hypervisor the machine, at the bounds.
+    pub(super) threads_from: Threads,
+    pub(super) threads_to: Threads,
+    pub(super) cpu_from: Option<CpuTimes>,
+    pub(super) cpu_to: Option<CpuTimes>,
+    /// Deliveries under way when the measured phase began.
+    pub(super) backlog: u64,
     /// Totals (sent, arrived) at the bounds of the measured phase.
     pub(super) totals_from: (u64, u64),
     pub(super) totals_to: (u64, u64),
@@ -55,6 +62,8 @@ pub(super) struct Watch<'a> {
     setup: &'a Arc<Setup>,
     plan: &'a TrialPlan<'a>,
     timeline: &'a mut Timeline,
+    hiccups: &'a Hiccups,
+    host: Host,
     start: Nanos,
     ticks: u64,
     last: (Nanos, u64, u64),
@@ -69,13 +78,15 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         setup: &'a Arc<Setup>,
         plan: &'a TrialPlan<'a>,
-        timeline: &'a mut Timeline,
+        (timeline, hiccups): (&'a mut Timeline, &'a Hiccups),
         start: Nanos,
     ) -> Self {
         Self {
             setup,
             plan,
             timeline,
+            hiccups,
+            host: Host::default(),
             start,
             ticks: 0,
             last: (0, 0, 0),
@@ -173,14 +184,11 @@ impl<'a> Watch<'a> {
 
     /// One look at everything.
     fn look(&mut self, now: Nanos, broker: &mut Broker, live: &mut dyn FnMut(&Live<'_>) -> bool) {
-        let totals = &self.setup.totals;
         if !self.measuring && self.seen.measured.1 == 0 && now >= self.setup.measure_from {
             self.start_of_measuring(broker, now);
         }
         if self.measuring {
-            let open = Totals::read(&totals.expected)
-                .saturating_sub(Totals::read(&totals.arrived) + Totals::read(&totals.gaps));
-            self.seen.in_flight.0 += open as f64;
+            self.seen.in_flight.0 += self.open() as f64;
             self.seen.in_flight.1 += 1;
         }
         if self.ticks.is_multiple_of(TICKS_PER_SAMPLE) {
@@ -209,6 +217,10 @@ impl<'a> Watch<'a> {
     fn start_of_measuring(&mut self, broker: &Broker, now: Nanos) {
         self.measuring = true;
         self.timeline.begin(Phase::Measure, now);
+        self.hiccups.record();
+        self.seen.backlog = self.open();
+        self.seen.threads_from = self.host.threads();
+        self.seen.cpu_from = self.host.cpu_times();
         self.seen.measured.0 = now;
         self.seen.broker_from = broker.sample();
         self.seen.harness_from = Some(ProcessSample::of_this_process());
@@ -221,10 +233,19 @@ impl<'a> Watch<'a> {
         }
         self.measuring = false;
         self.timeline.begin(Phase::Drain, self.now());
+        self.seen.threads_to = self.host.threads();
+        self.seen.cpu_to = self.host.cpu_times();
         self.seen.measured.1 = self.now();
         self.seen.broker_to = broker.sample();
         self.seen.harness_to = Some(ProcessSample::of_this_process());
         self.seen.totals_to = self.totals();
+    }
+
+    /// Deliveries under way: asked for, not there, and not passed over by later ones.
+    fn open(&self) -> u64 {
+        let totals = &self.setup.totals;
+        let over = Totals::read(&totals.arrived) + Totals::read(&totals.gaps);
+        Totals::read(&totals.expected).saturating_sub(over)
     }
 
     fn totals(&self) -> (u64, u64) {

@@ -25,7 +25,7 @@ pub(in crate::trial) struct PublishingReport {
     pub(in crate::trial) errors: Vec<DriverError>,
     /// Credit that came back without being accounted for.
     pub(in crate::trial) forgiven: u64,
-    /// Time spun before due times, ns.
+    /// Time spun before due times in the measured phase, ns.
     pub(in crate::trial) spun: Nanos,
 }
 
@@ -86,7 +86,7 @@ async fn run<D: Driver>(
     let Some(start) = listener.start().await else { return Ok(PublishingReport::empty()) };
     let shared = Shared {
         recorder: Rc::new(RefCell::new(share.recorder)),
-        meter: Rc::new(SpinMeter::default()),
+        meter: Rc::new(SpinMeter::new(start + setup.measure_from)),
         lanes: (0..setup.topology.lanes()).map(|_| LaneState::default()).collect(),
         setup,
         start,

@@ -1,0 +1,102 @@
+//! Puts together what a trial's verdict rests on.
+
+use super::conclude::Remains;
+use crate::measure::{
+    Evidence, LatencyHistogram, LittleEvidence, Phase, Quantiles, ThreadEvidence, TrialRecord, WarmUpEvidence,
+};
+
+/// What stands for and against a trial whose record is filled in but for the verdict.
+pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence {
+    let totals = &remains.collected.totals;
+    let (negative, above_range) = totals.out_of_range();
+    let monotonic = remains.ended.0.saturating_sub(remains.started.0) as f64 / 1e9;
+    let wall = (remains.ended.1 as f64 - remains.started.1 as f64) / 1e9;
+    let watched = &remains.watched;
+    let steal = watched.cpu_to.zip(watched.cpu_from).and_then(|(to, from)| to.steal_since(&from));
+    let (before, after) = &remains.counters;
+    Evidence {
+        pacer_lag: record.latencies.pacer_lag,
+        latency: record.latencies.delivery_time.or(record.latencies.response_time),
+        threads: threads(remains, record.seconds),
+        offered_per_s: record.offered_per_s,
+        sent_per_s: record.publishes_per_s.unwrap_or(0.0),
+        little: little(remains, record),
+        warm_up: warm_up(remains, record),
+        clock_apart_s: wall - monotonic,
+        trial_s: monotonic,
+        steal,
+        hiccups: worst(&remains.hiccups),
+        counts: record.counts.clone(),
+        broker_restarted: watched.broker_died.is_some()
+            || after.as_ref().is_some_and(|after| after.server != before.server),
+        unlike: None,
+        client_drops: remains.subscribing.iter().map(|report| report.client_drops).sum(),
+        negative,
+        above_range,
+    }
+}
+
+/// The harness's own threads over the measured phase. Publishing threads spin, which is no work.
+fn threads(remains: &Remains<'_>, seconds: f64) -> Vec<ThreadEvidence> {
+    if seconds <= 0.0 {
+        return Vec::new();
+    }
+    let spun = |name: &str| {
+        let index: usize = name.strip_prefix("publish-")?.parse().ok()?;
+        Some(remains.publishing.get(index)?.spun)
+    };
+    let all = remains.watched.threads_to.since(&remains.watched.threads_from);
+    all.into_iter()
+        .filter(|thread| thread.name.starts_with("publish-") || thread.name.starts_with("subscribe-"))
+        .map(|thread| {
+            let worked = thread.cpu_ns.saturating_sub(spun(&thread.name).unwrap_or(0));
+            ThreadEvidence {
+                busy: worked as f64 / 1e9 / seconds,
+                run_delay: thread.run_delay_ns as f64 / 1e9 / seconds,
+                name: thread.name,
+            }
+        })
+        .collect()
+}
+
+/// Deliveries in flight, sampled by the control thread, against their rate times their mean transit time.
+fn little(remains: &Remains<'_>, record: &TrialRecord) -> Option<LittleEvidence> {
+    let (sum, samples) = remains.watched.in_flight;
+    let mean_us = record.latencies.transit_time?.mean?;
+    Some(LittleEvidence {
+        sampled_in_flight: sum / samples.max(1) as f64,
+        samples,
+        rate_per_s: record.deliveries_per_s?,
+        mean_latency_s: mean_us / 1e6,
+    })
+}
+
+/// The last two whole intervals of the warm-up, and what it left behind. A warm-up that is too short for two
+/// intervals shows no trend; its backlog counts all the same.
+fn warm_up(remains: &Remains<'_>, record: &TrialRecord) -> Option<WarmUpEvidence> {
+    let offered = record.offered_per_s?;
+    let messages = record.counts.sent.max(1) as f64;
+    let deliveries_per_s = offered * record.counts.expected as f64 / messages;
+    let mut last = record
+        .timeline
+        .iter()
+        .rev()
+        .filter(|row| row.phase == Phase::WarmUp)
+        .filter_map(|row| row.delivery_time_us_p50);
+    let (later, earlier) = (last.next(), last.next());
+    Some(WarmUpEvidence {
+        earlier_p50_us: earlier.or(later).unwrap_or(0.0),
+        later_p50_us: later.unwrap_or(0.0),
+        backlog_seconds: remains.watched.backlog as f64 / deliveries_per_s.max(1.0),
+    })
+}
+
+/// The core on which sleepers were latest.
+fn worst(hiccups: &[LatencyHistogram]) -> Option<Quantiles> {
+    let p99 = |quantiles: &Quantiles| quantiles.p99.map_or(0.0, |p99| p99.micros());
+    hiccups
+        .iter()
+        .filter(|histogram| histogram.count() > 0)
+        .map(|histogram| histogram.quantiles(0))
+        .max_by(|a, b| p99(a).total_cmp(&p99(b)))
+}

@@ -31,7 +31,7 @@ pub trait Observer {
 pub struct Ending {
     /// Trials that gave a result.
     pub finished: u32,
-    /// Targets that could not be had and were not optional.
+    /// Targets that could not be had and were not optional, or died in the middle of a trial.
     pub missing: Vec<String>,
     /// The user wanted it to end.
     pub interrupted: bool,
@@ -58,6 +58,9 @@ pub fn run(
         match one_trial(&runtime, &plan, interrupt, observer) {
             Ok(outcome) => {
                 ending.finished += 1;
+                if outcome.broker_died && !ending.missing.contains(&target.name) {
+                    ending.missing.push(target.name.clone());
+                }
                 observer.finished(outcome)?;
             }
             Err(TrialError::Interrupted) => {}

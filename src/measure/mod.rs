@@ -29,7 +29,7 @@ pub use closing::{Closing, close_books, close_counting};
 pub use hiccup::Hiccups;
 pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST, LatencyHistogram};
 pub use hlog::IntervalLog;
-pub use host::{Environment, Host};
+pub use host::{CpuTimes, Environment, Host, Threads};
 pub use lane_book::{LaneBook, MIN_WINDOW};
 pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
 pub use live::Live;

@@ -75,6 +75,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
     };
     record.verdict = judge(&evidence(&remains, &record));
     TrialOutcome {
+        broker_died: remains.watched.broker_died.is_some(),
         record,
         collected: remains.collected,
         started_unix_nanos: remains.started.1,
@@ -190,7 +191,7 @@ fn notes(remains: &Remains<'_>) -> Vec<String> {
         notes.push(format!("the broker ended in the middle of the trial: {how}"));
     }
     if watched.interrupted {
-        notes.push("interrupted: the measured phase is shorter than asked for".to_owned());
+        notes.push("interrupted".to_owned());
     }
     if !watched.drained {
         let limit = remains.plan.scenario.phases.drain;
@@ -214,11 +215,17 @@ fn notes(remains: &Remains<'_>) -> Vec<String> {
     let subscribing = remains.subscribing.iter().flat_map(|report| &report.errors);
     notes.extend(summarise(publishing.map(|error| format!("publishing: {error}"))));
     notes.extend(summarise(subscribing.map(|error| format!("subscribing: {error}"))));
-    if let Extent::Messages(asked) = remains.plan.scenario.phases.measure {
-        let sent = watched.totals_to.0 - watched.totals_from.0;
-        if sent < asked {
+    let sent = watched.totals_to.0 - watched.totals_from.0;
+    let seconds = (watched.measured.1 - watched.measured.0) as f64 / 1e9;
+    match remains.plan.scenario.phases.measure {
+        Extent::Messages(asked) if sent < asked => {
             notes.push(format!("{sent} of {asked} messages were sent in the measured phase"));
         }
+        Extent::Time(asked) if seconds < 0.99 * asked.as_secs_f64() => {
+            let asked = asked.as_secs_f64();
+            notes.push(format!("the measured phase ended after {seconds:.1} s of {asked:.1} s"));
+        }
+        Extent::Messages(_) | Extent::Time(_) => {}
     }
     notes
 }

@@ -117,7 +117,7 @@ async fn watch(
     watch.sending(broker, live).await;
     stage.send_replace(Stage::Drain);
     watch.draining(broker, live).await;
-    watch.end(broker)
+    watch.end(broker).await
 }
 
 /// All threads of a trial.

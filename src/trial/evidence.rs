@@ -4,6 +4,7 @@ use super::conclude::Remains;
 use crate::measure::{
     Evidence, LatencyHistogram, LittleEvidence, Phase, Quantiles, ThreadEvidence, TrialRecord, WarmUpEvidence,
 };
+use crate::scenario::Extent;
 
 /// What stands for and against a trial whose record is filled in but for the verdict.
 pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence {
@@ -19,7 +20,7 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
         latency: record.latencies.delivery_time.or(record.latencies.response_time),
         threads: threads(remains, record.seconds),
         offered_per_s: record.offered_per_s,
-        sent_per_s: record.publishes_per_s.unwrap_or(0.0),
+        sent_per_s: sent_per_s(remains, record),
         little: little(remains, record),
         warm_up: warm_up(remains, record),
         clock_apart_s: wall - monotonic,
@@ -34,6 +35,17 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
         negative,
         above_range,
     }
+}
+
+/// Messages sent per second of the measured phase as it was asked for: one that ended early is no shorter for
+/// that.
+fn sent_per_s(remains: &Remains<'_>, record: &TrialRecord) -> f64 {
+    let asked = match remains.plan.scenario.phases.measure {
+        Extent::Time(time) => time.as_secs_f64(),
+        Extent::Messages(_) => 0.0,
+    };
+    let share = if asked > record.seconds { record.seconds / asked } else { 1.0 };
+    record.publishes_per_s.unwrap_or(0.0) * share
 }
 
 /// The harness's own threads over the measured phase. Publishing threads spin, which is no work.

@@ -42,6 +42,8 @@ pub struct TrialOutcome {
     pub collected: Collected,
     /// Wall-clock time of the start of the trial, nanoseconds since 1970.
     pub started_unix_nanos: u64,
+    /// The broker ended by itself in the middle.
+    pub broker_died: bool,
     /// What the system promises.
     pub guarantees: Guarantees,
     /// The broker's version, as it said itself.

@@ -20,6 +20,9 @@ const TICKS_PER_SAMPLE: u64 = 20;
 /// Nothing more is expected once everything arrived and nothing came for this long.
 const QUIET: Nanos = 50_000_000;
 
+/// A process that was killed is seen to be gone within this time of its connections.
+const DEATH_SHOWS_WITHIN: Nanos = 500_000_000;
+
 /// A closed loop without any movement for this long is over.
 const STANDSTILL_MIN: Duration = Duration::from_secs(5);
 
@@ -173,8 +176,18 @@ impl<'a> Watch<'a> {
         self.seen.drain = self.now() - from;
     }
 
-    /// Everything that was seen.
-    pub(super) fn end(mut self, broker: &mut Broker) -> Watched {
+    /// Everything that was seen. Where a connection was lost, the broker gets a moment to turn out dead.
+    pub(super) async fn end(mut self, broker: &mut Broker) -> Watched {
+        let from = self.now();
+        let mut interval = tokio::time::interval(TICK);
+        while self.seen.broker_died.is_none() {
+            self.seen.broker_died = broker.died().map(|error| error.to_string());
+            let lost = Totals::read(&self.setup.totals.disconnects) > 0 && !broker.pids().is_empty();
+            if !lost || self.now() - from > DEATH_SHOWS_WITHIN {
+                break;
+            }
+            interval.tick().await;
+        }
         if !self.measuring && self.seen.measured == (0, 0) {
             self.start_of_measuring(broker, self.now());
             self.end_of_measuring(broker);

@@ -97,6 +97,6 @@ fn half_a_frame_and_a_cut_are_a_disconnect_and_a_loss_not_a_message() {
     let counts = &record.counts;
     assert!(counts.disconnects >= 1, "{counts:?}");
     assert_eq!((counts.delivered, counts.corrupt, counts.unidentified), (4999, 0, 0));
-    assert_eq!(counts.lost, counts.sent - 4999);
+    assert_eq!(counts.lost, counts.sent - 4999, "{counts:?} {:?}", record.notes);
     assert_eq!(counts.lost_tail, counts.lost);
 }

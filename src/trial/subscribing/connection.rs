@@ -130,8 +130,8 @@ impl<S: Subscriber> Connection<S> {
                 receivers.borrow_mut().note(receiver_of[subscription], &delivery, (at, handled));
             })
             .await;
-        if let Some(at) = received {
-            receivers.borrow_mut().publish(at);
+        if received.is_some() {
+            receivers.borrow_mut().publish();
         }
         read
     }

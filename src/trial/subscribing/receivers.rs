@@ -240,7 +240,7 @@ impl Receivers {
     }
 
     /// Tells the other threads what one socket read has brought.
-    pub(in crate::trial) fn publish(&mut self, received: Nanos) {
+    pub(in crate::trial) fn publish(&mut self) {
         let totals = &self.setup.totals;
         Totals::add(&totals.seen, std::mem::take(&mut self.batch.seen));
         Totals::add(&totals.arrived, std::mem::take(&mut self.batch.arrived));
@@ -253,11 +253,13 @@ impl Receivers {
             let messages = std::mem::take(&mut self.advanced[index * connections + connection as usize]);
             self.setup.progress.advance(self.ids[index], connection, messages);
         }
-        if self.recorder.due(received) {
-            self.recorder.roll(received, self.gaps);
-            for ledger in &mut self.ledgers {
-                ledger.advance();
-            }
+    }
+
+    /// Closes what is about to fall out of the publishers' rings, and hands a finished interval over.
+    pub(in crate::trial) fn advance(&mut self, now: Nanos) {
+        self.ledgers.iter_mut().for_each(Ledger::advance);
+        if self.recorder.due(now) {
+            self.recorder.roll(now, self.gaps);
         }
     }
 

@@ -5,17 +5,22 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::LocalSet;
 
 use super::connection::Connection;
 use super::receivers::{Noted, Receivers};
+use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind};
 use crate::measure::DeliveryRecorder;
 pub(super) use crate::trial::publishing::harness_error;
 use crate::trial::setup::Setup;
 use crate::trial::signal::Listener;
+
+/// Between two looks at ledgers on which nothing comes.
+const TICK: Duration = Duration::from_millis(50);
 
 /// What a subscribing thread leaves behind.
 #[derive(Debug)]
@@ -85,7 +90,9 @@ async fn run<D: Driver>(
             tokio::task::spawn_local(connection.run(listener.clone()))
         })
         .collect();
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&receivers), Arc::clone(&setup), start));
     let mut report = SubscribingReport::empty();
+    let mut ended = listener.clone();
     for task in tasks {
         let (error, drops) = task.await.map_err(|error| {
             DriverError::new(ErrorKind::Fatal, "harness", format!("a subscribing task failed: {error}"))
@@ -93,9 +100,22 @@ async fn run<D: Driver>(
         report.errors.extend(error);
         report.client_drops += drops;
     }
+    // Nothing may come any more, but the ledgers must go on closing what the publishers send.
+    ended.stop().await;
+    ticking.abort();
+    drop(ticking.await);
     let now = setup.clock.now().saturating_sub(start);
     report.noted = Rc::try_unwrap(receivers).ok().map(|receivers| receivers.into_inner().close(now));
     Ok(report)
+}
+
+/// Moves the ledgers and the timeline on while nothing comes.
+async fn tick(receivers: Rc<RefCell<Receivers>>, setup: Arc<Setup>, start: Nanos) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        receivers.borrow_mut().advance(setup.clock.now().saturating_sub(start));
+    }
 }
 
 impl SubscribingReport {

@@ -8,6 +8,9 @@ use crate::clock::Nanos;
 /// Longest spin before one due time.
 pub const SPIN_MAX: Duration = Duration::from_micros(50);
 
+/// One look at an idle runtime takes less than this (a yield and a poll of its sockets: about 1 µs).
+const LOOK_MAX: Nanos = 5_000;
+
 /// Counts the time that a thread spent spinning while it had nothing else to do, from a given moment on.
 /// Tasks of the same thread call [`SpinMeter::worked`] when they do something, so that their time is not taken
 /// for spin.
@@ -38,10 +41,11 @@ impl SpinMeter {
         self.work.get()
     }
 
-    /// Spun between two moments on the clock.
+    /// Looked once whether anything was to be done, between two moments on the clock. Longer than a look
+    /// takes, and something was: a client library's own tasks don't say so.
     #[inline]
     pub fn spun(&self, before: Nanos, after: Nanos) {
-        if before >= self.from {
+        if before >= self.from && after - before <= LOOK_MAX {
             self.spun.set(self.spun.get() + (after - before));
         }
     }

@@ -66,12 +66,16 @@ pub(super) struct Client {
     /// To be closed at the end of this step; gets nothing more.
     pub(super) doomed: bool,
     pub(super) authenticated: bool,
+    /// What SELECT said; there is nothing in any of them.
+    pub(super) database: u8,
     pub(super) stream: Stream,
     pub(super) channels: BTreeSet<TopicId>,
     pub(super) patterns: BTreeSet<TopicId>,
     pub(super) shards: BTreeSet<TopicId>,
-    /// Bytes of a command that is not whole yet.
+    /// Begins with a command that is not whole yet; has room for more behind it if it is long.
     pub(super) inbox: Vec<u8>,
+    /// Bytes of `inbox` that have come.
+    pub(super) inbox_filled: usize,
     /// How far a long unfinished command is understood.
     pub(super) parser: Option<Box<CommandParser>>,
     pub(super) transaction: Option<Box<Transaction>>,
@@ -104,11 +108,13 @@ impl Client {
             closing: false,
             doomed: false,
             authenticated,
+            database: 0,
             stream,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shards: BTreeSet::new(),
             inbox: Vec::new(),
+            inbox_filled: 0,
             parser: None,
             transaction: None,
             deferred: Vec::new(),

@@ -175,7 +175,7 @@ impl Outbox {
         client.bytes_out += written;
         self.stats.bytes_out += written;
         match done {
-            Ok(true) if client.closing => self.doom(key),
+            Ok(true) if client.closing && !client.stream.holds_back() => self.doom(key),
             Ok(all) => client.writable = all,
             Err(_) => self.doom(key),
         }

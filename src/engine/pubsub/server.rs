@@ -6,7 +6,7 @@ use super::error::EngineError;
 use super::listen::{Listen, Listener};
 use super::registry::ClientKey;
 use super::settings::Settings;
-use super::state::{Access, Engine};
+use super::state::{Access, Engine, LONG};
 use super::stream::Stream;
 use super::sys;
 use super::tls::{TlsFiles, TlsStream};
@@ -175,7 +175,7 @@ impl Server {
             client.readable = true;
             self.readable.push(key);
         }
-        if event.is_writable() && !client.writable {
+        if event.is_writable() && (!client.writable || client.stream.holds_back()) {
             client.writable = true;
             match client.stream.push() {
                 Ok(()) => self.engine.out.flush(key),
@@ -267,17 +267,15 @@ impl Server {
         if client.doomed || client.closing {
             return (0, false);
         }
-        let start = client.inbox.len();
-        let mut buf = if start > CHUNK / 2 {
-            let mut own = std::mem::take(&mut client.inbox);
-            own.resize(2 * start, 0);
-            own
-        } else {
+        let start = std::mem::take(&mut client.inbox_filled);
+        let mut buf = std::mem::take(&mut client.inbox);
+        if start <= LONG {
             let mut fresh = out.chunks.fresh();
-            fresh[..start].copy_from_slice(&client.inbox);
-            client.inbox = Vec::new();
-            fresh
-        };
+            fresh[..start].copy_from_slice(&buf[..start]);
+            buf = fresh;
+        } else if start == buf.len() {
+            buf.resize(2 * start, 0);
+        }
         let room = buf.len() - start;
         out.stats.reads += 1;
         match client.stream.read(&mut buf[start..]) {
@@ -291,8 +289,13 @@ impl Server {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Nothing came: what was begun waits on.
-                client.inbox = buf[..start].to_vec();
-                out.chunks.recycle(buf);
+                client.inbox_filled = start;
+                if start > LONG {
+                    client.inbox = buf;
+                } else {
+                    client.inbox = buf[..start].to_vec();
+                    out.chunks.recycle(buf);
+                }
                 (0, false)
             }
             _ => {

@@ -1,6 +1,7 @@
 //! The engine's state, and the path of a message through it: bytes in, frames out. No sockets are opened
 //! and no clock is read here.
 
+use super::chunks::CHUNK;
 use super::client::Client;
 use super::outbox::Outbox;
 use super::output::{Piece, SHARE_FROM};
@@ -15,6 +16,8 @@ use crate::wire::resp::{
 
 /// An unfinished command with more arguments than this is not looked at from its beginning again.
 const REMEMBER_FROM: usize = 8;
+/// From this length on an unfinished command gets a buffer of its own, which grows as the command does.
+pub(super) const LONG: usize = CHUNK / 2;
 
 /// Who may come in.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub(super) struct Engine {
     pub(super) peak_memory: u64,
     /// Whether a command asked the whole engine to stand still, and until when.
     pub(super) asleep_until: Nanos,
+    /// Whether a transaction is being executed.
+    pub(super) in_exec: bool,
     next_id: u64,
     parser: CommandParser,
     matching: Vec<TopicId>,
@@ -75,6 +80,7 @@ impl Engine {
             rates: Default::default(),
             peak_memory: 0,
             asleep_until: 0,
+            in_exec: false,
             next_id: 1,
             parser: CommandParser::default(),
             matching: Vec::new(),
@@ -192,14 +198,11 @@ impl Engine {
             self.out.doom(key);
             return false;
         }
+        // One that is too long to be copied at each read keeps its buffer.
+        let inbox = if at == 0 && rest > LONG { std::mem::take(buf) } else { buf[at..filled].to_vec() };
         let client = self.out.client_mut(key);
-        if at == 0 && rest > super::chunks::CHUNK / 2 {
-            // Too long to be copied at each read: the buffer goes on with the client.
-            client.inbox = std::mem::take(buf);
-            client.inbox.truncate(filled);
-        } else {
-            client.inbox = buf[at..filled].to_vec();
-        }
+        client.inbox = inbox;
+        client.inbox_filled = rest;
         true
     }
 

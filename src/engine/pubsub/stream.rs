@@ -56,6 +56,11 @@ impl Stream {
         }
     }
 
+    /// Whether an encrypting layer holds bytes back.
+    pub(super) fn holds_back(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.holds_back())
+    }
+
     /// Whether a read that does not fill its buffer says that nothing is left.
     pub(super) fn short_read_is_last(&self) -> bool {
         !matches!(self, Self::Tls(_))

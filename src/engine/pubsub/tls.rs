@@ -89,9 +89,26 @@ impl TlsStream {
         if self.tls.wants_write() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let taken = self.tls.writer().write_vectored(slices)?;
-        self.push()?;
+        // Taking less than all says that the socket is full, so that its readiness will be told.
+        let mut taken = 0;
+        for slice in slices {
+            let mut rest: &[u8] = slice;
+            while !rest.is_empty() {
+                let some = self.tls.writer().write(rest)?;
+                taken += some;
+                rest = &rest[some..];
+                self.push()?;
+                if self.tls.wants_write() {
+                    return Ok(taken);
+                }
+            }
+        }
         Ok(taken)
+    }
+
+    /// Whether there are encrypted bytes that the socket did not take yet.
+    pub(super) fn holds_back(&self) -> bool {
+        self.tls.wants_write()
     }
 
     /// Writes encrypted bytes until there are none or the socket is full.

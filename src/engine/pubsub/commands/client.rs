@@ -78,7 +78,7 @@ fn line(engine: &Engine, client: &Client) -> Vec<u8> {
     let pending = client.output.pending();
     let memory = size_of::<Client>() + client.inbox.capacity() + pending;
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db=0 sub={} psub={} ssub={} multi={queued} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={queued} \
          watch=0 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={pending} tot-mem={memory} \
          events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} \
          tot-cmds={}\n",
@@ -89,10 +89,11 @@ fn line(engine: &Engine, client: &Client) -> Vec<u8> {
         text(identity.map(|identity| &identity.name)),
         age(client.connected_at),
         age(client.active_at),
+        client.database,
         client.channels.len(),
         client.patterns.len(),
         client.shards.len(),
-        client.inbox.len(),
+        client.inbox_filled,
         client.output.segments(),
         if pending > 0 { "rw" } else { "r" },
         client.last_command,

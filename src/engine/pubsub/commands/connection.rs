@@ -46,6 +46,7 @@ pub(super) fn reset(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
     client.protocol = Protocol::Resp2;
     client.reply = ReplyMode::On;
     client.authenticated = open;
+    client.database = 0;
     if let Some(identity) = &mut client.identity {
         identity.name.clear();
         identity.no_evict = false;
@@ -59,7 +60,10 @@ pub(super) fn select(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
     match index {
         None => engine.error(key, b"ERR value is not an integer or out of range"),
         Some(index) if !(0..DATABASES).contains(&index) => engine.error(key, b"ERR DB index is out of range"),
-        Some(_) => engine.ok(key),
+        Some(index) => {
+            engine.out.client_mut(key).database = index as u8;
+            engine.ok(key);
+        }
     }
 }
 

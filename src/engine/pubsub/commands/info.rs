@@ -86,7 +86,7 @@ fn clients(engine: &Engine, text: &mut String) {
         "connected_clients" clients.len(),
         "cluster_connections" 0,
         "maxclients" engine.settings.max_clients,
-        "client_recent_max_input_buffer" longest(|client| client.inbox.len()),
+        "client_recent_max_input_buffer" longest(|client| client.inbox_filled),
         "client_recent_max_output_buffer" longest(|client| client.output.pending()),
         "blocked_clients" 0,
         "tracking_clients" 0,

@@ -70,6 +70,11 @@ impl Engine {
         }
         match self.permitted(key, args) {
             Ok(spec) => self.run(key, spec, args),
+            Err(why) if is(args[0], "exec") => {
+                self.out.client_mut(key).transaction = None;
+                let why = why.strip_prefix(b"ERR ").unwrap_or(&why);
+                self.error(key, &[b"EXECABORT Transaction discarded because of: ", why].concat());
+            }
             Err(why) => {
                 if let Some(transaction) = &mut self.out.client_mut(key).transaction {
                     transaction.broken = true;
@@ -82,25 +87,21 @@ impl Engine {
 
     /// The command to run, or the error to answer.
     fn permitted(&mut self, key: ClientKey, args: Args<'_>) -> Result<&'static Spec, Vec<u8>> {
+        let client = self.out.client(key);
+        let restricted = client.protocol == Protocol::Resp2 && client.is_subscriber();
         let spec = match find(args[0], args.get(1).copied()) {
             Found::Command(spec) => spec,
-            Found::NoCommand => return Err(unknown_command(args)),
+            Found::NoCommand => return Err(unknown_command(args, restricted)),
             Found::NoSubcommand => return Err(unknown_subcommand(args)),
         };
         if !spec.accepts(args.len()) {
             return Err(wrong_arity(spec.name));
         }
-        let client = self.out.client(key);
         if !client.authenticated && !spec.has_flag("no_auth") {
             return Err(b"NOAUTH Authentication required.".to_vec());
         }
-        if client.protocol == Protocol::Resp2 && client.is_subscriber() && !allowed_while_subscribed(spec) {
-            return Err(format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-                 allowed in this context",
-                spec.name
-            )
-            .into_bytes());
+        if restricted && !allowed_while_subscribed(spec) {
+            return Err(not_while_subscribed(spec.name));
         }
         Ok(spec)
     }
@@ -155,12 +156,23 @@ fn wrong_arity(name: &str) -> Vec<u8> {
     format!("ERR wrong number of arguments for '{name}' command").into_bytes()
 }
 
-fn unknown_command(args: Args<'_>) -> Vec<u8> {
-    let mut name = args[0].to_ascii_lowercase();
-    if table::NEEDS_KEYSPACE.iter().any(|known| known.as_bytes() == name) {
-        name.splice(0..0, *b"ERR this is a pub/sub server without a keyspace: it has no '");
-        name.extend_from_slice(b"' command");
-        return name;
+fn not_while_subscribed(name: &str) -> Vec<u8> {
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context"
+    )
+    .into_bytes()
+}
+
+fn unknown_command(args: Args<'_>, restricted: bool) -> Vec<u8> {
+    let name = args[0].to_ascii_lowercase();
+    if let Some(known) = table::NEEDS_KEYSPACE.iter().find(|known| known.as_bytes() == name) {
+        return if restricted {
+            not_while_subscribed(known)
+        } else {
+            format!("ERR this is a pub/sub server without a keyspace: it has no '{known}' command")
+                .into_bytes()
+        };
     }
     let mut text = [b"ERR unknown command '", quoted(args[0]), b"', with args beginning with: "].concat();
     let from = text.len();

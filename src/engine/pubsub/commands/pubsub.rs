@@ -77,6 +77,10 @@ pub(super) fn psubscribe(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
 }
 
 pub(super) fn ssubscribe(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
+    if engine.in_exec {
+        // As in Redis, which lets only the older two through, for the sake of old clients.
+        return engine.error(key, b"ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+    }
     add(engine, key, &args[1..], Kind::Shard);
 }
 

@@ -22,6 +22,7 @@ pub(super) fn exec(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
         return engine.error(key, b"EXECABORT Transaction discarded because of previous errors.");
     }
     engine.out.reply(key, |out| out.array(transaction.queued.len()));
+    engine.in_exec = true;
     for command in &transaction.queued {
         let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
         // It was found when it was queued, and the table does not change.
@@ -29,6 +30,7 @@ pub(super) fn exec(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
             engine.call(key, spec, &args);
         }
     }
+    engine.in_exec = false;
 }
 
 pub(super) fn discard(engine: &mut Engine, key: ClientKey, _: Args<'_>) {

@@ -1,5 +1,7 @@
 //! The JetStream-style engine's core, over real sockets: what nats-server 2.11.11 answers, it answers.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 use busmark::clock::Clock;
 use busmark::engine::jetstream::{Bound, Credentials, Settings, Stopper};
 use std::io::{ErrorKind, Read, Write};

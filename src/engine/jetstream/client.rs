@@ -6,7 +6,6 @@ use crate::wire::nats::ConnectOptions;
 use mio::net::TcpStream;
 use slab::Slab;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 /// A subscription.
 #[derive(Debug)]
@@ -46,9 +45,6 @@ impl From<&ConnectOptions> for Ways {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) stream: TcpStream,
-    pub(super) address: SocketAddr,
-    /// The number INFO told it.
-    pub(super) id: u64,
     pub(super) ways: Ways,
     /// Whether it has shown who it is, or nobody asks.
     pub(super) authorised: bool,
@@ -78,11 +74,9 @@ pub(super) struct Client {
 
 impl Client {
     /// A client that has just come in.
-    pub(super) fn new(stream: TcpStream, address: SocketAddr, id: u64, now: Nanos) -> Self {
+    pub(super) fn new(stream: TcpStream, now: Nanos) -> Self {
         Self {
             stream,
-            address,
-            id,
             ways: Ways::from(&ConnectOptions::default()),
             authorised: false,
             unread: Vec::new(),

@@ -3,6 +3,7 @@
 use super::client::{Client, Subscription};
 use super::output::{SHARE_FROM, Spare};
 use super::run::Run;
+use super::streams::Interest;
 use super::sublist::{ClientKey, Member, Route, Sublist};
 use crate::prng::Prng;
 use crate::wire::nats::{MessageHead, Publish, append_message, status_line};
@@ -49,7 +50,34 @@ pub(super) struct Hub {
     prng: Prng,
     /// Subscriptions that had their last message.
     ended: Vec<(ClientKey, u32)>,
-    scratch: Route,
+    /// The route of the subject that the server itself last sent to.
+    inbox: Inbox,
+}
+
+/// Whom the server last sent something to. Generation 0 never holds: the API's subjects come first.
+#[derive(Debug, Default)]
+struct Inbox {
+    subject: Vec<u8>,
+    generation: u64,
+    route: Route,
+}
+
+/// A message of the server's own, to be stored.
+#[derive(Debug)]
+pub(super) struct Own {
+    subject: Vec<u8>,
+    header_length: usize,
+    body: Vec<u8>,
+}
+
+impl Own {
+    fn new(subject: &[u8], message: &Publish<'_>) -> Self {
+        Self { subject: subject.to_vec(), header_length: message.header_length, body: message.body.to_vec() }
+    }
+
+    pub(super) fn as_publish(&self) -> Publish<'_> {
+        Publish { subject: &self.subject, reply: b"", header_length: self.header_length, body: &self.body }
+    }
 }
 
 impl Hub {
@@ -67,7 +95,7 @@ impl Hub {
             run: Run::default(),
             prng: Prng::new(seed),
             ended: Vec::new(),
-            scratch: Route::default(),
+            inbox: Inbox::default(),
         }
     }
 
@@ -245,14 +273,41 @@ impl Hub {
         delivered
     }
 
-    /// Delivers a message of the server's own to `to`, under the message's own subject.
-    pub(super) fn deliver_to(&mut self, to: &[u8], message: &Publish<'_>) -> bool {
-        self.end_run();
-        let mut route = std::mem::take(&mut self.scratch);
-        self.subjects.collect(to, &mut route);
-        let delivered = self.deliver(None, &route, message);
-        self.scratch = route;
-        delivered
+    /// Delivers a message of the server's own to `to`, under the message's own subject. What streams are to
+    /// store of it is noted in `stored`.
+    pub(super) fn deliver_to(&mut self, to: &[u8], message: &Publish<'_>, stored: &mut Vec<(u32, Own)>) {
+        let generation = self.subjects.generation();
+        let mut inbox = std::mem::take(&mut self.inbox);
+        if inbox.generation != generation || inbox.subject != to {
+            self.subjects.collect(to, &mut inbox.route);
+            inbox.generation = generation;
+            inbox.subject.clear();
+            inbox.subject.extend_from_slice(to);
+        }
+        self.deliver(None, &inbox.route, message);
+        for &member in &inbox.route.inner {
+            if let Member::Stream(key) = member {
+                stored.push((key, Own::new(to, message)));
+            }
+        }
+        self.inbox = inbox;
+    }
+
+    /// Whether somebody listens to a subject, and has not more than `high` bytes to read already.
+    pub(super) fn interest(&self, subject: &[u8], high: usize) -> Interest {
+        let mut route = Route::default();
+        self.subjects.collect(subject, &mut route);
+        let members = route.plain.iter().chain(route.queues.iter().flat_map(|(_, members)| members));
+        let mut found = if route.inner.is_empty() { Interest::Nobody } else { Interest::Ready };
+        for member in members {
+            let Member::Client { client, .. } = *member else { continue };
+            let busy = self.clients.get(client as usize).is_some_and(|client| client.output.pending() > high);
+            if busy {
+                return Interest::Busy;
+            }
+            found = Interest::Ready;
+        }
+        found
     }
 
     #[inline]

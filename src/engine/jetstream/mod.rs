@@ -3,8 +3,6 @@
 //! One thread runs everything to completion: read, parse in place, append to outputs, one write per
 //! connection at the end of a tick.
 
-#![expect(dead_code, reason = "the streams that use the rest of this come next")]
-
 mod auth;
 mod client;
 mod config;
@@ -17,7 +15,10 @@ mod run;
 mod server;
 mod session;
 mod settings;
+mod store;
+mod streams;
 mod sublist;
+mod syncer;
 
 pub use config::{ConfigError, Request};
 pub use error::EngineError;

@@ -6,7 +6,9 @@ use super::error::EngineError;
 use super::hub::Hub;
 use super::info::Info;
 use super::settings::Settings;
-use super::sublist::ClientKey;
+use super::streams::{API, Pace, Streams, Times};
+use super::sublist::{ClientKey, Member};
+use super::syncer::Syncer;
 use crate::clock::{Clock, Nanos};
 use crate::wire::nats::{append_error, append_info};
 use mio::net::TcpListener;
@@ -25,6 +27,8 @@ const WAKER: Token = Token(usize::MAX - 1);
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// The longest a fast producer is held up at a time.
 const STALL: Nanos = 10_000_000;
+/// How often sockets are looked at again before a sync that acknowledgements wait for.
+const DRAINS: usize = 8;
 /// Events taken at a time.
 const EVENTS: usize = 1024;
 
@@ -51,6 +55,11 @@ pub(super) struct Server {
     stalled: Vec<Stalled>,
     buffer: Vec<u8>,
     housekept: Nanos,
+    pub(super) streams: Option<Streams>,
+    /// The clocks, as read at the start of the tick.
+    pub(super) times: Times,
+    pace: Pace,
+    syncer: Syncer,
 }
 
 /// Ends a running server.
@@ -93,8 +102,18 @@ impl Bound {
         let stopper = Stopper { waker, stop: Arc::new(AtomicBool::new(false)) };
         let seed = crate::clock::unix_nanos();
         let id = super::names::server_id(seed);
-        let server = Server {
-            info: Info::new(&settings, &id, address),
+        let times = Times { now: clock.now(), unix: seed };
+        let info = Info::new(&settings, &id, address);
+        let (streams, notices) = match &settings.jetstream {
+            Some(all) => {
+                let (streams, notices) = Streams::open(all, info.name(), (seed, times))?;
+                (Some(streams), notices)
+            }
+            None => (None, Vec::new()),
+        };
+        let policy = settings.jetstream.as_ref().map(|all| all.sync);
+        let mut server = Server {
+            info,
             hub: Hub::new(seed),
             settings,
             clock,
@@ -105,8 +124,16 @@ impl Bound {
             stalled: Vec::new(),
             buffer: vec![0; 2 * READ],
             housekept: 0,
+            streams,
+            times,
+            pace: Pace::Now,
+            syncer: Syncer::new(policy, times.now),
         };
-        Ok(Self { server, stopper, address, notices: Vec::new() })
+        if server.streams.is_some() {
+            API.iter().for_each(|pattern| server.hub.subjects.insert(pattern, b"", Member::Api));
+            server.apply_subject_changes();
+        }
+        Ok(Self { server, stopper, address, notices })
     }
 
     /// Where it listens.
@@ -155,11 +182,13 @@ impl Server {
             }
         }
         let now = self.clock.now();
+        self.times = Times { now, unix: crate::clock::unix_nanos() };
         self.release_stalled(now);
-        let ready = std::mem::take(&mut self.ready);
-        for key in ready {
-            self.read(key, now);
+        self.read_ready(now);
+        if self.syncer.is_before_acks() {
+            self.drain(events, now)?;
         }
+        self.finish_streams()?;
         self.flush_all();
         if now.saturating_sub(self.housekept) >= HOUSEKEEPING.as_nanos() as Nanos {
             self.housekept = now;
@@ -170,14 +199,69 @@ impl Server {
         Ok(())
     }
 
+    fn read_ready(&mut self, now: Nanos) {
+        for key in std::mem::take(&mut self.ready) {
+            self.read(key, now);
+        }
+    }
+
+    /// Reads whatever else has come: one sync is to acknowledge all that wait.
+    fn drain(&mut self, events: &mut Events, now: Nanos) -> Result<(), EngineError> {
+        for _ in 0..DRAINS {
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            for event in events.iter() {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    WAKER => {}
+                    Token(key) => self.note(key as ClientKey, event.is_readable(), event.is_writable()),
+                }
+            }
+            if self.ready.is_empty() {
+                break;
+            }
+            self.read_ready(now);
+        }
+        Ok(())
+    }
+
     fn timeout(&self) -> Duration {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.pace == Pace::Now {
             Duration::ZERO
-        } else if !self.stalled.is_empty() {
+        } else if !self.stalled.is_empty() || self.pace == Pace::Soon {
             Duration::from_millis(1)
         } else {
-            HOUSEKEEPING
+            let deadline = self.streams.as_ref().map_or(Nanos::MAX, Streams::deadline);
+            HOUSEKEEPING.min(Duration::from_nanos(deadline.saturating_sub(self.clock.now())))
         }
+    }
+
+    /// Lets consumers deliver, writes what acknowledgements stand on, then sends both.
+    fn finish_streams(&mut self) -> Result<(), EngineError> {
+        let Some(streams) = &mut self.streams else {
+            self.pace = Pace::Idle;
+            return Ok(());
+        };
+        let (hub, high) = (&self.hub, self.settings.max_pending / 8);
+        let interest = |subject: &[u8]| hub.interest(subject, high);
+        let failed = |error: io::Error| EngineError::Disk(error.to_string());
+        self.pace = streams.finish(self.times, &interest).map_err(failed)?;
+        self.syncer.tick(self.times.now, streams).map_err(failed)?;
+        while let Some(streams) = self.streams.as_mut().filter(|streams| !streams.outbox.is_empty()) {
+            let mut outbox = std::mem::take(&mut streams.outbox);
+            let mut stored = Vec::new();
+            outbox.drain(|to, message| self.hub.deliver_to(to, message, &mut stored));
+            streams.outbox = outbox;
+            // What is sent to a stream's own subject is stored, and acknowledged in the next tick.
+            for (key, message) in stored {
+                streams.store(key, &message.as_publish(), self.times);
+                self.pace = Pace::Now;
+            }
+            if self.pace == Pace::Now {
+                break;
+            }
+        }
+        self.hub.end_run();
+        Ok(())
     }
 
     fn note(&mut self, key: ClientKey, readable: bool, writable: bool) {
@@ -221,7 +305,7 @@ impl Server {
         let key = entry.key() as ClientKey;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(key as usize), interest)?;
-        let mut client = Client::new(stream, address, self.next_id, self.clock.now());
+        let mut client = Client::new(stream, self.clock.now());
         client.authorised = self.settings.credentials.is_empty();
         entry.insert(client);
         self.hub.stats.total_connections += 1;
@@ -372,19 +456,21 @@ impl Server {
 
     /// Takes away who is gone.
     fn bury(&mut self) {
-        while !self.hub.doomed.is_empty() {
-            for key in std::mem::take(&mut self.hub.doomed) {
-                let mut slots: Vec<u32> =
-                    self.hub.client(key).subscriptions.iter().map(|(slot, _)| slot as u32).collect();
-                slots.reverse();
-                for slot in slots {
-                    if let Some(gone) = self.hub.drop_subscription(key, slot) {
-                        self.interest_lost(&gone);
-                    }
-                }
-                let mut client = self.hub.clients.remove(key as usize);
-                // Closing it takes it off the poll in any case.
-                let _ = self.poll.registry().deregister(&mut client.stream);
+        while let Some(key) = self.hub.doomed.pop() {
+            self.drop_subscriptions(key);
+            let mut client = self.hub.clients.remove(key as usize);
+            // Closing it takes it off the poll in any case.
+            let _ = self.poll.registry().deregister(&mut client.stream);
+        }
+    }
+
+    /// The last one in goes first: that is where it is looked for first.
+    fn drop_subscriptions(&mut self, key: ClientKey) {
+        let slots = self.hub.client(key).subscriptions.iter().map(|(slot, _)| slot as u32);
+        let slots: Vec<u32> = slots.collect();
+        for slot in slots.into_iter().rev() {
+            if let Some(gone) = self.hub.drop_subscription(key, slot) {
+                self.interest_lost(&gone);
             }
         }
     }

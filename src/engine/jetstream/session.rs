@@ -2,6 +2,7 @@
 
 use super::client::Ways;
 use super::server::Server;
+use super::streams::SubjectChange;
 use super::sublist::{ClientKey, Member};
 use crate::wire::nats::subject::{is_valid_literal, is_valid_pattern};
 use crate::wire::nats::{
@@ -88,7 +89,7 @@ impl Server {
     }
 
     fn connect(&mut self, key: ClientKey, json: &[u8]) {
-        let Ok(options) = serde_json::from_slice::<ConnectOptions>(json) else {
+        let Ok(options) = ConnectOptions::parse(json) else {
             return self.hub.close_after_output(key);
         };
         if !(0..=MAX_PROTOCOL).contains(&options.protocol) {
@@ -145,17 +146,42 @@ impl Server {
 
     /// Gives a message to a stream or a service; whether it was taken.
     fn inner(&mut self, member: Member, message: &Publish<'_>) -> bool {
-        let _ = (member, message);
-        false
+        let times = self.times;
+        let Some(streams) = &mut self.streams else { return false };
+        let taken = match member {
+            Member::Stream(key) => {
+                streams.store(key, message, times);
+                true
+            }
+            Member::Api => streams.request(message, times),
+            Member::Client { .. } => false,
+        };
+        self.apply_subject_changes();
+        taken
+    }
+
+    /// Lets subjects of streams come and go.
+    pub(super) fn apply_subject_changes(&mut self) {
+        let Some(streams) = &mut self.streams else { return };
+        for change in streams.changes.drain(..) {
+            match change {
+                SubjectChange::Add(pattern, member) => self.hub.subjects.insert(&pattern, b"", member),
+                SubjectChange::Remove(pattern, member) => self.hub.subjects.remove(&pattern, b"", member),
+            }
+        }
     }
 
     /// Somebody subscribes to `pattern`.
     fn interest_gained(&mut self, pattern: &[u8]) {
-        let _ = pattern;
+        if let Some(streams) = &mut self.streams {
+            streams.interest_changed(pattern);
+        }
     }
 
     /// Nobody, or one less, subscribes to `pattern`.
     pub(super) fn interest_lost(&mut self, pattern: &[u8]) {
-        let _ = pattern;
+        if let Some(streams) = &mut self.streams {
+            streams.interest_changed(pattern);
+        }
     }
 }

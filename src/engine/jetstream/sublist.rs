@@ -34,11 +34,6 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Whether nobody receives.
-    pub(super) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.queues.is_empty() && self.inner.is_empty()
-    }
-
     fn clear(&mut self) {
         self.plain.clear();
         self.queues.clear();
@@ -101,7 +96,8 @@ impl Sublist {
     }
 
     /// Subscriptions in all.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.count
     }
 
@@ -195,13 +191,6 @@ impl Sublist {
         self.walk(self.root, Some(subject), route);
     }
 
-    /// Whether some client's subscription receives this subject.
-    pub(super) fn has_interest(&self, subject: &[u8]) -> bool {
-        let mut route = Route::default();
-        self.collect(subject, &mut route);
-        !route.plain.is_empty() || !route.queues.is_empty()
-    }
-
     fn walk(&self, at: usize, rest: Option<&[u8]>, route: &mut Route) {
         let node = &self.nodes[at];
         let Some(rest) = rest else { return route.add(node) };
@@ -285,6 +274,5 @@ mod tests {
         assert_eq!(route.queues.len(), 2);
         assert_eq!(route.queues.iter().map(|(_, members)| members.len()).max(), Some(2));
         assert_eq!(route.inner, [Member::Stream(3)]);
-        assert!(!tree.has_interest(b"b"));
     }
 }

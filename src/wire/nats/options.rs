@@ -44,6 +44,18 @@ pub struct ConnectOptions {
     pub version: String,
 }
 
+impl ConnectOptions {
+    /// Reads CONNECT's JSON as the server does: `null` is as good as an option left out.
+    ///
+    /// # Errors
+    /// It is no JSON object, or an option is of another type.
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json)?;
+        map.retain(|_, value| !value.is_null());
+        serde_json::from_value(serde_json::Value::Object(map))
+    }
+}
+
 impl Default for ConnectOptions {
     /// As the server assumes before CONNECT.
     fn default() -> Self {

@@ -7,6 +7,7 @@ mod syntax;
 mod units;
 
 pub use arguments::Request;
+pub(super) use units::duration;
 
 /// What is wrong with options or with a configuration.
 #[derive(Debug, thiserror::Error)]

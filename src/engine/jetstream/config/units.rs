@@ -44,7 +44,7 @@ pub(super) fn switch(key: &str, text: &str) -> Result<bool, ConfigError> {
 }
 
 /// A duration: `2s`, `1m30s`, `250ms`; a bare number is seconds.
-pub(super) fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
+pub(in super::super) fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {
     let wanted = "a duration such as 250ms, 2s or 1m30s";
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong(key, text, wanted));

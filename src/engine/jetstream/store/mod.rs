@@ -1,0 +1,250 @@
+//! A stream's messages, in memory or in files, and the books on them.
+
+mod books;
+mod disk;
+mod file;
+mod memory;
+mod record;
+mod segment;
+
+pub(super) use books::Books;
+pub(super) use disk::{read_checked, replace_file, sync_dir};
+pub(super) use file::{FileMedium, Recovered};
+pub(super) use memory::MemoryMedium;
+
+use std::io;
+
+/// A stored message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stored<'a> {
+    pub(super) sequence: u64,
+    /// Nanoseconds since 1970.
+    pub(super) time: u64,
+    pub(super) subject: &'a [u8],
+    pub(super) header_length: usize,
+    /// Headers, then payload.
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Stored<'a> {
+    pub(super) fn headers(&self) -> &'a [u8] {
+        &self.body[..self.header_length]
+    }
+
+    pub(super) fn payload(&self) -> &'a [u8] {
+        &self.body[self.header_length..]
+    }
+}
+
+/// Where messages are.
+#[derive(Debug)]
+pub(super) enum Medium {
+    Memory(MemoryMedium),
+    File(Box<FileMedium>),
+}
+
+/// A stream's messages.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) books: Books,
+    medium: Medium,
+}
+
+impl Store {
+    /// An empty store in memory whose first message will have this sequence.
+    pub(super) fn in_memory(first: u64) -> Self {
+        Self { books: Books::new(first, false), medium: Medium::Memory(MemoryMedium::new(first)) }
+    }
+
+    /// A store over files that were opened.
+    pub(super) fn in_files(medium: FileMedium, books: Books) -> Self {
+        Self { books, medium: Medium::File(Box::new(medium)) }
+    }
+
+    /// Appends under the next sequence, which it gives.
+    pub(super) fn append(&mut self, message: &Stored<'_>) -> u64 {
+        let sequence = self.books.last + 1;
+        let message = Stored { sequence, ..*message };
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.append(&message),
+            Medium::File(file) => file.append(&message),
+        }
+        self.books.added(&message);
+        sequence
+    }
+
+    /// Uses up the next sequence for a message that nobody is interested in.
+    pub(super) fn skip(&mut self) -> u64 {
+        let sequence = self.books.last + 1;
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.skip(),
+            Medium::File(file) => file.skip(sequence),
+        }
+        self.books.last = sequence;
+        self.books.first = if self.books.messages == 0 { sequence + 1 } else { self.books.first };
+        sequence
+    }
+
+    /// A message, if it is there.
+    pub(super) fn get(&mut self, sequence: u64) -> Option<Stored<'_>> {
+        if sequence < self.books.first || sequence > self.books.last {
+            return None;
+        }
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.get(sequence),
+            Medium::File(file) => file.get(sequence),
+        }
+    }
+
+    /// Removes a message; whether it was there.
+    pub(super) fn remove(&mut self, sequence: u64) -> bool {
+        let Some(message) = self.get(sequence) else { return false };
+        let (subject, size) = (Box::<[u8]>::from(message.subject), message.body.len());
+        let headers = message.header_length > 0;
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.remove(sequence),
+            Medium::File(file) => file.remove(sequence),
+        }
+        self.books.removed(sequence, &subject, (size, headers));
+        if sequence == self.books.first {
+            self.find_first(sequence + 1);
+        }
+        true
+    }
+
+    /// Moves the first sequence up to the next message that is there.
+    fn find_first(&mut self, from: u64) {
+        let mut first = from;
+        if self.books.messages == 0 {
+            first = self.books.last + 1;
+        } else {
+            while self.time_of(first).is_none() && first <= self.books.last {
+                first += 1;
+            }
+        }
+        self.books.first = first;
+        self.books.first_time = self.time_of(first).unwrap_or(0);
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.trim(first),
+            Medium::File(file) => file.trim(first),
+        }
+    }
+
+    /// When a message was stored, if it is there.
+    pub(super) fn time_of(&mut self, sequence: u64) -> Option<u64> {
+        match &mut self.medium {
+            Medium::Memory(memory) => memory.get(sequence).map(|message| message.time),
+            Medium::File(file) => file.get(sequence).map(|message| message.time),
+        }
+    }
+
+    /// Removes everything before `first`; how many messages that were.
+    pub(super) fn compact(&mut self, first: u64) -> u64 {
+        let before = self.books.messages;
+        if first > self.books.last {
+            // All of it, and sequences up to `first` are used up.
+            self.books.clear(first);
+            match &mut self.medium {
+                Medium::Memory(memory) => *memory = MemoryMedium::new(first),
+                Medium::File(file) => file.restart(first),
+            }
+            return before;
+        }
+        while self.books.messages > 0 && self.books.first < first {
+            self.remove(self.books.first);
+        }
+        before - self.books.messages
+    }
+
+    /// The next message at or after `from` whose subject `wanted` likes.
+    pub(super) fn next(&mut self, from: u64, wanted: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let mut sequence = from.max(self.books.first);
+        while sequence <= self.books.last {
+            if self.get(sequence).is_some_and(|message| wanted(message.subject)) {
+                return Some(sequence);
+            }
+            sequence += 1;
+        }
+        None
+    }
+
+    /// The last message before or at `from` whose subject `wanted` likes.
+    pub(super) fn previous(&mut self, from: u64, wanted: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let mut sequence = from.min(self.books.last);
+        while sequence >= self.books.first && sequence > 0 {
+            if self.get(sequence).is_some_and(|message| wanted(message.subject)) {
+                return Some(sequence);
+            }
+            sequence -= 1;
+        }
+        None
+    }
+
+    /// The last message of a literal subject.
+    pub(super) fn last_of(&mut self, subject: &[u8]) -> Option<u64> {
+        let (last, sure) = self.books.last_of(subject)?;
+        if sure {
+            return Some(last);
+        }
+        let last = self.previous(last, |other| other == subject)?;
+        self.books.settle_last(subject, last);
+        Some(last)
+    }
+
+    /// The first message of a literal subject.
+    pub(super) fn first_of(&mut self, subject: &[u8]) -> Option<u64> {
+        let (first, sure) = self.books.first_of(subject)?;
+        if sure {
+            return Some(first);
+        }
+        let first = self.next(first, |other| other == subject)?;
+        self.books.settle_first(subject, first);
+        Some(first)
+    }
+
+    /// The first message stored at or after a time; one past the last if there is none.
+    pub(super) fn first_since(&mut self, time: u64) -> u64 {
+        let (mut low, mut high) = (self.books.first, self.books.last + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // Holes take the time of the next message that is there.
+            let at = self.next(middle, |_| true).and_then(|sequence| self.time_of(sequence));
+            if at.is_none_or(|at| at >= time) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
+    /// Writes what has been appended to the files, and syncs them if asked to.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn flush(&mut self, sync: bool) -> io::Result<()> {
+        match &mut self.medium {
+            Medium::Memory(_) => Ok(()),
+            Medium::File(file) => file.flush(sync),
+        }
+    }
+
+    /// The file with bytes that are written and not synced; the caller syncs it.
+    ///
+    /// # Errors
+    /// No more descriptors.
+    pub(super) fn take_unsynced(&mut self) -> io::Result<Option<std::fs::File>> {
+        match &mut self.medium {
+            Medium::Memory(_) => Ok(None),
+            Medium::File(file) => file.take_unsynced(),
+        }
+    }
+
+    /// Whether it is in files.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.medium, Medium::File(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

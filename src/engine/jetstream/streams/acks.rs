@@ -1,0 +1,91 @@
+//! Acknowledgements and confirmations of flow control.
+
+use super::consumer::Ack;
+use super::pull::NextRequest;
+use super::{Streams, Times};
+use crate::wire::nats::Publish;
+use crate::wire::nats::subject::tokens;
+
+fn number(token: &[u8]) -> Option<u64> {
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
+/// What an acknowledgement's payload says; a request for the next message may follow `+NXT`.
+fn read(payload: &[u8]) -> Option<(Ack, Option<&[u8]>)> {
+    let text = payload.trim_ascii();
+    if text.is_empty() || text == b"+ACK" || text == b"+OK" {
+        return Some((Ack::Done, None));
+    }
+    if let Some(rest) = text.strip_prefix(b"-NAK") {
+        let delay = serde_json::from_slice::<serde_json::Value>(rest).ok();
+        let delay = delay.and_then(|value| value.get("delay")?.as_u64()).unwrap_or(0);
+        return Some((Ack::Again(delay), None));
+    }
+    if text == b"+WPI" {
+        return Some((Ack::Working, None));
+    }
+    if text.starts_with(b"+TERM") {
+        return Some((Ack::Never, None));
+    }
+    text.strip_prefix(b"+NXT").map(|rest| (Ack::Done, Some(rest)))
+}
+
+impl Streams {
+    /// Takes `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<delivery>.<time>.<pending>`; whether there is
+    /// such a consumer.
+    pub(super) fn ack(&mut self, rest: &[u8], message: &Publish<'_>, times: Times) -> bool {
+        let mut parts = tokens(rest);
+        let (Some(stream), Some(consumer)) = (parts.next(), parts.next()) else { return false };
+        let (Some(_), Some(sequence), 3) = (parts.next(), parts.next().and_then(number), parts.count())
+        else {
+            return false;
+        };
+        let (Ok(stream), Ok(name)) = (std::str::from_utf8(stream), std::str::from_utf8(consumer)) else {
+            return false;
+        };
+        let Some(found) = self.find(stream) else { return false };
+        let Some(consumer) = found.consumers.get_mut(name) else { return false };
+        if let Some((ack, next)) = read(message.payload()) {
+            let done = consumer.acknowledge(sequence, ack, (times.now, times.unix));
+            if let Some(request) = next.and_then(NextRequest::read).filter(|_| !message.reply.is_empty()) {
+                consumer.waiting.add(message.reply, &request, times.now);
+            }
+            done.into_iter().for_each(|sequence| found.done_with(sequence));
+            found.awake = true;
+            if next.is_some() {
+                return true;
+            }
+        }
+        self.outbox.answer(message.reply, b"");
+        true
+    }
+
+    /// Takes `$JS.FC.<stream>.<consumer>.<number>`.
+    pub(super) fn flow(&mut self, rest: &[u8], message: &Publish<'_>) -> bool {
+        let mut parts = tokens(rest).map(|token| std::str::from_utf8(token).unwrap_or_default());
+        let (Some(stream), Some(name)) = (parts.next(), parts.next()) else { return false };
+        let Some(found) = self.find(stream) else { return false };
+        let Some(consumer) = found.consumers.get_mut(name) else { return false };
+        if consumer.push.confirmed(message.subject) {
+            found.awake = true;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_those_of_the_clients() {
+        assert_eq!(read(b""), Some((Ack::Done, None)));
+        assert_eq!(read(b"+OK"), Some((Ack::Done, None)));
+        assert_eq!(read(b"-NAK"), Some((Ack::Again(0), None)));
+        assert_eq!(read(b"-NAK {\"delay\": 5}"), Some((Ack::Again(5), None)));
+        assert_eq!(read(b"+WPI"), Some((Ack::Working, None)));
+        assert_eq!(read(b"+TERM no good"), Some((Ack::Never, None)));
+        assert_eq!(read(b"+NXT 5"), Some((Ack::Done, Some(&b" 5"[..]))));
+        assert_eq!(read(b"nonsense"), None);
+    }
+}

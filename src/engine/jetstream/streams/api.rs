@@ -1,0 +1,103 @@
+//! The API: requests on `$JS.API.…`, each answered on its reply subject.
+
+use super::errors::ApiError;
+use super::info::answer;
+use super::{Streams, Times};
+use crate::wire::nats::Publish;
+use serde::Serialize;
+
+/// An API request: what is left of the subject, and the message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) payload: &'a [u8],
+    pub(super) reply: &'a [u8],
+    pub(super) times: Times,
+}
+
+impl Streams {
+    /// Takes a message on a subject of [`super::API`]; whether anybody was there for it.
+    pub(in super::super) fn request(&mut self, message: &Publish<'_>, times: Times) -> bool {
+        if let Some(rest) = message.subject.strip_prefix(b"$JS.ACK.") {
+            return self.ack(rest, message, times);
+        }
+        if let Some(rest) = message.subject.strip_prefix(b"$JS.FC.") {
+            return self.flow(rest, message);
+        }
+        let Some(subject) = message.subject.strip_prefix(b"$JS.API.") else { return false };
+        let Ok(subject) = std::str::from_utf8(subject) else { return true };
+        let request = Request { payload: message.payload(), reply: message.reply, times };
+        self.dispatch(subject, request)
+    }
+
+    fn dispatch(&mut self, subject: &str, request: Request<'_>) -> bool {
+        let mut split = subject.splitn(3, '.');
+        let (area, verb) = (split.next().unwrap_or_default(), split.next().unwrap_or_default());
+        let rest = split.next();
+        match (area, verb, rest) {
+            ("CONSUMER", "MSG", Some(rest)) => {
+                return match rest.strip_prefix("NEXT.").and_then(|rest| rest.split_once('.')) {
+                    Some((stream, consumer)) => self.next(stream, consumer, request),
+                    None => true,
+                };
+            }
+            ("DIRECT", "GET", Some(rest)) => {
+                let (stream, subject) = rest.split_once('.').map_or((rest, None), |(a, b)| (a, Some(b)));
+                return self.direct_get(stream, subject, request);
+            }
+            _ => {}
+        }
+        self.api_calls += 1;
+        match (area, verb, rest) {
+            ("INFO", "", None) => self.account_info(request),
+            ("STREAM", verb, rest) => self.stream_request(verb, rest, request),
+            ("CONSUMER", verb, Some(rest)) => self.consumer_request(verb, rest, request),
+            // The real server does not answer what it does not know.
+            _ => {}
+        }
+        true
+    }
+
+    /// Answers a request.
+    pub(super) fn reply<T: Serialize>(
+        &mut self,
+        request: Request<'_>,
+        kind: &str,
+        result: Result<T, ApiError>,
+    ) {
+        self.api_errors += u64::from(result.is_err());
+        self.outbox.answer(request.reply, &answer(kind, result));
+    }
+
+    fn account_info(&mut self, request: Request<'_>) {
+        let consumers: usize = self.all.iter().map(|(_, stream)| stream.consumers.len()).sum();
+        let (memory, storage) = self.used();
+        let limit = |limit: Option<u64>| limit.map_or(-1, |limit| limit as i64);
+        let info = serde_json::json!({
+            "memory": memory, "storage": storage, "reserved_memory": 0, "reserved_storage": 0,
+            "streams": self.all.len(), "consumers": consumers,
+            "limits": {
+                "max_memory": limit(self.settings.max_memory), "max_storage": limit(self.settings.max_file),
+                "max_streams": -1, "max_consumers": -1, "max_ack_pending": -1,
+                "memory_max_stream_bytes": -1, "storage_max_stream_bytes": -1, "max_bytes_required": false,
+            },
+            "api": { "level": 1, "total": self.api_calls - 1, "errors": self.api_errors },
+        });
+        self.reply(request, "account_info", Ok(info));
+    }
+}
+
+/// The part of a list that one answer holds.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    pub(super) total: usize,
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+}
+
+/// What asks for a list.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct ListRequest {
+    pub(super) offset: usize,
+    pub(super) subject: String,
+}

@@ -1,0 +1,299 @@
+//! The API of consumers.
+
+use super::api::{ListRequest, Request};
+use super::consumer::Consumer;
+use super::consumer_config::ConsumerConfig;
+use super::errors::ApiError;
+use super::info::ConsumerInfo;
+use super::outbox::Outbox;
+use super::pull::{NextRequest, plain_status};
+use super::stream::Stream;
+use super::stream_config::Retention;
+use super::{Streams, json};
+use crate::engine::jetstream::names::consumer_name;
+use crate::wire::nats::subject::overlap;
+
+/// Names listed in one answer.
+const NAMES: usize = 1024;
+/// Consumers listed in one answer.
+const LIST: usize = 256;
+
+impl Streams {
+    pub(super) fn consumer_request(&mut self, verb: &str, rest: &str, request: Request<'_>) {
+        match verb {
+            "CREATE" => {
+                let mut parts = rest.splitn(3, '.');
+                let stream = parts.next().unwrap_or_default();
+                let (name, filter) = (parts.next(), parts.next());
+                let result = self.create_consumer((stream, name), filter, request);
+                self.reply(request, "consumer_create", result);
+            }
+            "DURABLE" => {
+                let Some((stream, name)) = rest.strip_prefix("CREATE.").and_then(|rest| rest.split_once('.'))
+                else {
+                    return;
+                };
+                let result = self.create_durable(stream, name, request);
+                self.reply(request, "consumer_create", result);
+            }
+            "INFO" | "DELETE" => {
+                let Some((stream, name)) = rest.split_once('.') else { return };
+                if verb == "INFO" {
+                    let result = self.consumer_info(stream, name, request);
+                    self.reply(request, "consumer_info", result);
+                } else {
+                    let result = self.delete_consumer(stream, name);
+                    self.reply(request, "consumer_delete", result);
+                }
+            }
+            "NAMES" => self.consumer_names(rest, request),
+            "LIST" => self.consumer_list(rest, request),
+            "PAUSE" | "UNPIN" => {
+                let kind = if verb == "PAUSE" { "consumer_pause" } else { "consumer_unpin" };
+                let refusal = ApiError::consumer_config(format!("{verb} is not supported by this engine"));
+                self.reply(request, kind, Err::<(), _>(refusal));
+            }
+            _ => {}
+        }
+    }
+
+    fn create_durable(
+        &mut self,
+        stream: &str,
+        name: &str,
+        request: Request<'_>,
+    ) -> Result<ConsumerInfo, ApiError> {
+        let value = json::read(request.payload)?;
+        let given =
+            value.get("config").and_then(|config| config.get("durable_name")).and_then(|name| name.as_str());
+        match given {
+            None | Some("") => Err(ApiError::durable_name_not_set()),
+            Some(given) if given != name => Err(ApiError::durable_name_mismatch()),
+            Some(_) => self.create_consumer((stream, None), None, request),
+        }
+    }
+
+    fn create_consumer(
+        &mut self,
+        (stream, name): (&str, Option<&str>),
+        filter: Option<&str>,
+        request: Request<'_>,
+    ) -> Result<ConsumerInfo, ApiError> {
+        let value = json::read(request.payload)?;
+        if value.get("stream_name").and_then(|name| name.as_str()).is_some_and(|given| given != stream) {
+            return Err(ApiError::stream_mismatch());
+        }
+        let config =
+            ConsumerConfig::read(value.get("config").ok_or_else(ApiError::consumer_config_required)?)?;
+        let action = value.get("action").and_then(|action| action.as_str()).unwrap_or_default();
+        let given = if config.name.is_empty() { &config.durable_name } else { &config.name };
+        let names_differ = name.is_some_and(|name| !given.is_empty() && given != name)
+            || (!config.durable_name.is_empty()
+                && !config.name.is_empty()
+                && config.name != config.durable_name);
+        if names_differ {
+            return Err(ApiError::durable_name_mismatch());
+        }
+        if filter.is_some_and(|filter| filter != config.filter_subject) {
+            return Err(ApiError::consumer_config(
+                "consumer create request did not match filtered subject from create subject",
+            ));
+        }
+        // Only the newest form of the request makes the name part of what is shown.
+        let in_subject = name.is_some();
+        let name = match name.or((!given.is_empty()).then_some(given)) {
+            Some(name) => name.to_owned(),
+            None => consumer_name(&mut self.prng),
+        };
+        if name.contains(['.', '*', '>', ' ', '/', '\\']) || name.len() > 255 {
+            return Err(ApiError::consumer_config("consumer name is not allowed"));
+        }
+        let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
+        let mut config = config.settle(&found.config)?;
+        if in_subject {
+            config.name = name.clone();
+        }
+        found.make_consumer(&name, (config, action), request)
+    }
+
+    fn consumer_info(
+        &mut self,
+        stream: &str,
+        name: &str,
+        request: Request<'_>,
+    ) -> Result<ConsumerInfo, ApiError> {
+        let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
+        let consumer = found.consumers.get(name).ok_or_else(ApiError::consumer_not_found)?;
+        Ok(consumer.info(stream, request.times.unix, false))
+    }
+
+    fn delete_consumer(&mut self, stream: &str, name: &str) -> Result<serde_json::Value, ApiError> {
+        let key = *self.by_name.get(stream).ok_or_else(ApiError::stream_not_found)?;
+        if !self.all[key].drop_consumer(name, &mut self.outbox) {
+            return Err(ApiError::consumer_not_found());
+        }
+        Ok(serde_json::json!({ "success": true }))
+    }
+
+    fn consumer_names(&mut self, stream: &str, request: Request<'_>) {
+        let result = json::read_as::<ListRequest>(request.payload).and_then(|wish| {
+            let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
+            let names: Vec<&String> = found.consumers.keys().skip(wish.offset).take(NAMES).collect();
+            Ok(serde_json::json!({ "total": found.consumers.len(), "offset": wish.offset, "limit": NAMES, "consumers": names }))
+        });
+        self.reply(request, "consumer_names", result);
+    }
+
+    fn consumer_list(&mut self, stream: &str, request: Request<'_>) {
+        let result = json::read_as::<ListRequest>(request.payload).and_then(|wish| {
+            let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
+            let shown = found.consumers.values().skip(wish.offset).take(LIST);
+            let infos: Vec<ConsumerInfo> = shown.map(|consumer| consumer.info(stream, request.times.unix, false)).collect();
+            Ok(serde_json::json!({ "total": found.consumers.len(), "offset": wish.offset, "limit": LIST, "consumers": infos }))
+        });
+        self.reply(request, "consumer_list", result);
+    }
+
+    /// MSG.NEXT; whether there is such a consumer.
+    pub(super) fn next(&mut self, stream: &str, name: &str, request: Request<'_>) -> bool {
+        let Some(&key) = self.by_name.get(stream) else { return false };
+        let found = &mut self.all[key];
+        let Some(consumer) = found.consumers.get_mut(name) else { return false };
+        if request.reply.is_empty() {
+            return true;
+        }
+        let outbox = &mut self.outbox;
+        if consumer.config.is_push() {
+            plain_status(outbox, request.reply, 409, "Consumer is push based");
+            return true;
+        }
+        let Some(wish) = NextRequest::read(request.payload) else {
+            plain_status(outbox, request.reply, 400, "Bad Request");
+            return true;
+        };
+        consumer.active_at = request.times.now;
+        match consumer.objection(&wish) {
+            Some((code, text)) => plain_status(outbox, request.reply, code, &text),
+            None => {
+                consumer.waiting.add(request.reply, &wish, request.times.now);
+                found.awake = true;
+            }
+        }
+        true
+    }
+}
+
+impl Consumer {
+    /// Why a request for messages is not taken.
+    fn objection(&self, wish: &NextRequest) -> Option<(u16, String)> {
+        let config = &self.config;
+        if wish.idle_heartbeat > 0 && (wish.expires == 0 || wish.idle_heartbeat * 2 > wish.expires) {
+            return Some((400, "Bad Request - heartbeat value too large".to_owned()));
+        }
+        if config.max_batch > 0 && wish.batch > config.max_batch {
+            return Some((409, format!("Exceeded MaxRequestBatch of {}", config.max_batch)));
+        }
+        if config.max_expires > 0 && wish.expires > config.max_expires {
+            return Some((409, format!("Exceeded MaxRequestExpires of {}ns", config.max_expires)));
+        }
+        if config.max_bytes > 0 && wish.max_bytes > config.max_bytes {
+            return Some((409, format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes)));
+        }
+        if self.waiting.len() as i64 >= config.max_waiting.max(1) {
+            return Some((409, "Exceeded MaxWaiting".to_owned()));
+        }
+        None
+    }
+}
+
+impl Stream {
+    fn make_consumer(
+        &mut self,
+        name: &str,
+        (config, action): (ConsumerConfig, &str),
+        request: Request<'_>,
+    ) -> Result<ConsumerInfo, ApiError> {
+        let unix = request.times.unix;
+        if let Some(known) = self.consumers.get_mut(name) {
+            let same = ConsumerConfig { name: String::new(), ..known.config.clone() }
+                == ConsumerConfig { name: String::new(), ..config.clone() };
+            if action == "create" && !same {
+                return Err(ApiError::consumer_exists());
+            }
+            if !same {
+                known.may_become(&config)?;
+                let config = ConsumerConfig { name: known.config.name.clone(), ..config };
+                known.reconfigure(config, &mut self.store);
+                if let Some(log) = &mut self.log {
+                    log.created(known);
+                }
+            }
+            self.awake = true;
+            return Ok(known.info(&self.config.name, unix, false));
+        }
+        if action == "update" {
+            return Err(ApiError::consumer_does_not_exist());
+        }
+        if self.config.max_consumers > 0 && self.consumers.len() as i64 >= self.config.max_consumers {
+            return Err(ApiError::maximum_consumers());
+        }
+        self.check_workqueue(&config)?;
+        let mut consumer = Consumer::new(name, config, unix, &mut self.store);
+        consumer.active_at = request.times.now;
+        if let Some(log) = &mut self.log {
+            log.created(&consumer);
+            log.changed(&mut consumer);
+        }
+        let info = consumer.info(&self.config.name, unix, false);
+        self.consumers.insert(name.to_owned(), consumer);
+        self.awake = true;
+        Ok(info)
+    }
+
+    /// Each message of a work queue has one consumer.
+    fn check_workqueue(&self, config: &ConsumerConfig) -> Result<(), ApiError> {
+        if self.config.retention != Retention::WorkQueue || self.consumers.is_empty() {
+            return Ok(());
+        }
+        let own = config.filters();
+        if own.is_empty() || self.consumers.values().any(Consumer::wants_all) {
+            return Err(ApiError::workqueue_not_filtered());
+        }
+        let theirs = self.consumers.values().flat_map(|consumer| consumer.config.filters());
+        let clash = theirs.into_iter().any(|theirs| own.iter().any(|own| overlap(own, &theirs)));
+        if clash { Err(ApiError::workqueue_not_unique()) } else { Ok(()) }
+    }
+
+    /// Takes a consumer away; whether it was there.
+    pub(super) fn drop_consumer(&mut self, name: &str, outbox: &mut Outbox) -> bool {
+        let Some(mut consumer) = self.consumers.remove(name) else { return false };
+        consumer.waiting.end_all(outbox, 409, "Consumer Deleted");
+        if let Some(log) = &mut self.log {
+            log.deleted(name);
+        }
+        self.release();
+        true
+    }
+}
+
+impl Consumer {
+    /// Whether an update may turn this into `new`.
+    fn may_become(&self, new: &ConsumerConfig) -> Result<(), ApiError> {
+        let old = &self.config;
+        let fixed = [
+            (old.deliver_policy != new.deliver_policy, "deliver policy can not be updated"),
+            (old.opt_start_seq != new.opt_start_seq, "start sequence can not be updated"),
+            (old.opt_start_time != new.opt_start_time, "start time can not be updated"),
+            (old.ack_policy != new.ack_policy, "ack policy can not be updated"),
+            (old.replay_policy != new.replay_policy, "replay policy can not be updated"),
+            (old.is_push() != new.is_push(), "can not update pull consumer to push based"),
+            (old.flow_control != new.flow_control, "flow control can not be updated"),
+            (old.idle_heartbeat != new.idle_heartbeat, "heart beats can not be updated"),
+            (old.max_waiting != new.max_waiting, "max waiting can not be updated"),
+        ];
+        match fixed.iter().find(|(changed, _)| *changed) {
+            Some((_, why)) => Err(ApiError::consumer_config(*why)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The API of streams.
+
+use super::api::{ListRequest, Page, Request};
+use super::errors::ApiError;
+use super::info::{StreamInfo, StreamInfoRequest};
+use super::stream_config::StreamConfig;
+use super::{Streams, SubjectChange, json};
+use crate::engine::jetstream::sublist::Member;
+use crate::wire::nats::subject::overlap;
+use serde::{Deserialize, Serialize};
+
+/// Names listed in one answer.
+const NAMES: usize = 1024;
+/// Streams listed in one answer.
+const LIST: usize = 256;
+
+/// What says which messages are to be purged.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PurgeRequest {
+    filter: String,
+    seq: u64,
+    keep: u64,
+}
+
+/// STREAM.INFO shows the page of its subjects, too.
+#[derive(Debug, Serialize)]
+struct Paged<T: Serialize> {
+    #[serde(flatten)]
+    page: Page,
+    #[serde(flatten)]
+    info: T,
+}
+
+impl Streams {
+    pub(super) fn stream_request(&mut self, verb: &str, rest: Option<&str>, request: Request<'_>) {
+        match (verb, rest) {
+            ("NAMES", None) => self.stream_names(request),
+            ("LIST", None) => self.stream_list(request),
+            ("CREATE", Some(name)) => {
+                let result = self.create_stream(name, request);
+                self.reply(request, "stream_create", result);
+            }
+            ("UPDATE", Some(name)) => {
+                let result = self.update_stream(name, request);
+                self.reply(request, "stream_update", result);
+            }
+            ("INFO", Some(name)) => self.stream_info(name, request),
+            ("DELETE", Some(name)) => {
+                let result = self.delete_stream(name);
+                self.reply(request, "stream_delete", result);
+            }
+            ("PURGE", Some(name)) => {
+                let result = self.purge_stream(name, request);
+                self.reply(request, "stream_purge", result);
+            }
+            ("MSG", Some(rest)) => match rest.split_once('.') {
+                Some(("GET", name)) => self.message_get(name, request),
+                Some(("DELETE", name)) => self.message_delete(name, request),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn create_stream(&mut self, name: &str, request: Request<'_>) -> Result<StreamInfo<'static>, ApiError> {
+        let config = StreamConfig::read(request.payload)?;
+        if config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let config = config.settle()?;
+        let unix = request.times.unix;
+        if let Some(known) = self.find(name) {
+            return if known.config.asked() == config.asked() {
+                Ok(known.made(unix))
+            } else {
+                Err(ApiError::stream_name_exists())
+            };
+        }
+        self.check_overlap(&config)?;
+        let stream = match self.shelf.create(config, unix) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let why = error.to_string();
+                self.note(Err(error));
+                return Err(ApiError::stream_config(why));
+            }
+        };
+        let key = self.put(stream);
+        Ok(self.all[key].made(unix))
+    }
+
+    fn check_overlap(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let others = self.all.iter().filter(|(_, stream)| stream.config.name != config.name);
+        let taken = others
+            .flat_map(|(_, stream)| &stream.config.subjects)
+            .any(|theirs| config.subjects.iter().any(|own| overlap(own.as_bytes(), theirs.as_bytes())));
+        if taken { Err(ApiError::subjects_overlap()) } else { Ok(()) }
+    }
+
+    fn update_stream(&mut self, name: &str, request: Request<'_>) -> Result<StreamInfo<'static>, ApiError> {
+        let config = StreamConfig::read(request.payload)?;
+        if config.name != name {
+            return Err(ApiError::stream_mismatch());
+        }
+        let config = config.settle()?;
+        let key = *self.by_name.get(name).ok_or_else(ApiError::stream_not_found)?;
+        self.all[key].config.may_become(&config)?;
+        self.check_overlap(&config)?;
+        let member = Member::Stream(key as u32);
+        let stream = &mut self.all[key];
+        let old = std::mem::replace(&mut stream.config, config);
+        stream.enforce_all(request.times.unix);
+        self.changes
+            .extend(old.subjects.into_iter().map(|old| SubjectChange::Remove(old.into_bytes(), member)));
+        let new =
+            stream.config.subjects.iter().map(|new| SubjectChange::Add(new.clone().into_bytes(), member));
+        self.changes.extend(new);
+        let saved = self.shelf.save(&self.all[key]);
+        self.note(saved);
+        Ok(self.all[key].updated(request.times.unix))
+    }
+
+    fn delete_stream(&mut self, name: &str) -> Result<serde_json::Value, ApiError> {
+        let key = self.by_name.remove(name).ok_or_else(ApiError::stream_not_found)?;
+        let mut stream = self.all.remove(key);
+        for subject in &stream.config.subjects {
+            self.changes
+                .push(SubjectChange::Remove(subject.clone().into_bytes(), Member::Stream(key as u32)));
+        }
+        for consumer in stream.consumers.values_mut() {
+            consumer.waiting.end_all(&mut self.outbox, 409, "Consumer Deleted");
+        }
+        let removed = self.shelf.remove(stream);
+        self.note(removed);
+        Ok(serde_json::json!({ "success": true }))
+    }
+
+    fn purge_stream(&mut self, name: &str, request: Request<'_>) -> Result<serde_json::Value, ApiError> {
+        let wish: PurgeRequest = json::read_as(request.payload)?;
+        let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
+        if stream.config.sealed {
+            return Err(ApiError::sealed());
+        }
+        if stream.config.deny_purge {
+            return Err(ApiError::purge_failed("stream purge not permitted"));
+        }
+        if wish.seq > 0 && wish.keep > 0 {
+            return Err(ApiError::bad_request());
+        }
+        let last = stream.store.books.last;
+        let purged = if wish.filter.is_empty() || wish.filter == ">" {
+            let keep_from = if wish.keep > 0 {
+                // The last `keep` messages stay, wherever holes are.
+                let mut left = stream.store.books.messages.saturating_sub(wish.keep);
+                let mut at = stream.store.books.first;
+                while left > 0 {
+                    at = stream.store.next(at, |_| true).unwrap_or(last) + 1;
+                    left -= 1;
+                }
+                at
+            } else if wish.seq > 0 {
+                wish.seq.min(last + 1)
+            } else {
+                last + 1
+            };
+            stream.purge_before(keep_from)
+        } else {
+            let before = if wish.seq > 0 { wish.seq } else { last + 1 };
+            stream.purge_matching(wish.filter.as_bytes(), before, wish.keep)
+        };
+        stream.awake = true;
+        Ok(serde_json::json!({ "success": true, "purged": purged }))
+    }
+
+    fn stream_info(&mut self, name: &str, request: Request<'_>) {
+        let leader = self.server_name.clone();
+        let wish: Result<StreamInfoRequest, ApiError> = json::read_as(request.payload);
+        let result = wish.and_then(|wish| {
+            let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
+            let shown = !wish.subjects_filter.is_empty();
+            let total =
+                if shown { stream.store.books.matching(wish.subjects_filter.as_bytes()).len() } else { 0 };
+            let page = Page { total, offset: wish.offset, limit: if shown { 100_000 } else { 0 } };
+            Ok(Paged { page, info: stream.info(request.times.unix, (&leader, &wish)) })
+        });
+        if let Err(error) = &result {
+            // The real server shows an empty page beside the error.
+            let shown = serde_json::json!({
+                "type": "io.nats.jetstream.api.v1.stream_info_response", "error": error,
+                "total": 0, "offset": 0, "limit": 0,
+            });
+            self.api_errors += 1;
+            return self.outbox.answer(request.reply, shown.to_string().as_bytes());
+        }
+        self.reply(request, "stream_info", result);
+    }
+
+    /// Streams in the order of their names, from the offset on, whose subjects overlap the one that is asked for.
+    fn chosen(&self, wish: &ListRequest) -> Vec<usize> {
+        let likes = |key: &usize| {
+            wish.subject.is_empty()
+                || self.all[*key]
+                    .config
+                    .subjects
+                    .iter()
+                    .any(|own| overlap(own.as_bytes(), wish.subject.as_bytes()))
+        };
+        self.by_name.values().copied().filter(likes).collect()
+    }
+
+    fn stream_names(&mut self, request: Request<'_>) {
+        let result = json::read_as::<ListRequest>(request.payload).map(|wish| {
+            let chosen = self.chosen(&wish);
+            let names: Vec<&str> = chosen.iter().skip(wish.offset).take(NAMES).map(|&key| &*self.all[key].config.name).collect();
+            let streams = if names.is_empty() { serde_json::Value::Null } else { names.into() };
+            serde_json::json!({ "total": chosen.len(), "offset": wish.offset, "limit": NAMES, "streams": streams })
+        });
+        self.reply(request, "stream_names", result);
+    }
+
+    fn stream_list(&mut self, request: Request<'_>) {
+        let result = json::read_as::<ListRequest>(request.payload).map(|wish| {
+            let chosen = self.chosen(&wish);
+            let shown = chosen.iter().skip(wish.offset).take(LIST);
+            let streams: Vec<StreamInfo<'_>> = shown.map(|&key| self.all[key].listed(request.times.unix)).collect();
+            serde_json::json!({ "total": chosen.len(), "offset": wish.offset, "limit": LIST, "streams": streams })
+        });
+        self.reply(request, "stream_list", result);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the API answers when it can't.
+
+use serde::Serialize;
+
+/// An error of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct ApiError {
+    pub(super) code: u16,
+    pub(super) err_code: u16,
+    pub(super) description: String,
+}
+
+impl ApiError {
+    fn new(code: u16, err_code: u16, description: impl Into<String>) -> Self {
+        Self { code, err_code, description: description.into() }
+    }
+}
+
+macro_rules! errors {
+    ($($name:ident = $code:literal, $err:literal, $text:literal;)*) => {
+        impl ApiError {
+            $(pub(super) fn $name() -> Self { Self::new($code, $err, $text) })*
+        }
+    };
+}
+
+errors! {
+    bad_request = 400, 10003, "bad request";
+    consumer_not_found = 404, 10014, "consumer not found";
+    durable_name_mismatch = 400, 10017, "consumer name in subject does not match durable name in request";
+    durable_name_not_set = 400, 10020, "consumer expected to be durable but a durable name was not set";
+    insufficient_resources = 503, 10023, "insufficient resources";
+    maximum_consumers = 400, 10026, "maximum consumers limit reached";
+    no_message_found = 404, 10037, "no message found";
+    message_not_deleted = 500, 10057, "no message found";
+    message_too_large = 400, 10054, "message size exceeds maximum allowed";
+    stream_mismatch = 400, 10056, "stream name in subject does not match request";
+    stream_name_exists = 400, 10058, "stream name already in use with a different configuration";
+    stream_not_found = 404, 10059, "stream not found";
+    expected_stream = 400, 10060, "expected stream does not match";
+    subjects_overlap = 400, 10065, "subjects overlap with an existing stream";
+    replicas = 500, 10074, "replicas > 1 not supported in non-clustered mode";
+    consumer_config_required = 400, 10078, "consumer config required";
+    deliver_to_wildcards = 400, 10079, "consumer deliver subject has wildcards";
+    push_max_waiting = 400, 10080, "consumer in push mode can not set max waiting";
+    deliver_cycle = 400, 10081, "consumer deliver subject forms a cycle";
+    pull_requires_explicit = 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
+    filter_not_subset = 400, 10093, "consumer filter subject is not a valid subset of the interest subjects";
+    workqueue_requires_explicit = 400, 10098, "workqueue stream requires explicit ack";
+    workqueue_not_filtered = 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
+    workqueue_not_unique = 400, 10100, "filtered consumer not unique on workqueue stream";
+    workqueue_deliver_all = 400, 10101, "consumer must be deliver all on workqueue stream";
+    sealed = 400, 10109, "invalid operation on sealed stream";
+    rollup_not_permitted = 400, 10111, "rollup not permitted";
+    duplicate_filters = 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
+    overlapping_filters = 400, 10138, "consumer subject filters cannot overlap";
+    empty_filter = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
+    consumer_exists = 400, 10148, "consumer already exists";
+    lifetime_invalid = 400, 10165, "invalid per-message TTL";
+    lifetimes_disabled = 400, 10166, "per-message TTL is disabled";
+    consumer_does_not_exist = 400, 10149, "consumer does not exist";
+}
+
+impl ApiError {
+    pub(super) fn invalid_json(why: impl std::fmt::Display) -> Self {
+        Self::new(400, 10025, format!("invalid JSON: {why}"))
+    }
+
+    pub(super) fn stream_config(why: impl Into<String>) -> Self {
+        Self::new(500, 10052, why)
+    }
+
+    pub(super) fn stream_update(why: impl Into<String>) -> Self {
+        Self::new(500, 10069, why)
+    }
+
+    pub(super) fn consumer_config(why: impl Into<String>) -> Self {
+        Self::new(400, 10012, why)
+    }
+
+    pub(super) fn wrong_last_id(last: &str) -> Self {
+        Self::new(400, 10070, format!("wrong last msg ID: {last}"))
+    }
+
+    pub(super) fn wrong_last_sequence(last: u64) -> Self {
+        Self::new(400, 10071, format!("wrong last sequence: {last}"))
+    }
+
+    pub(super) fn store_failed(why: &str) -> Self {
+        Self::new(503, 10077, why)
+    }
+
+    pub(super) fn purge_failed(why: &str) -> Self {
+        Self::new(500, 10110, why)
+    }
+
+    pub(super) fn delete_failed(why: &str) -> Self {
+        Self::new(500, 10057, why)
+    }
+}

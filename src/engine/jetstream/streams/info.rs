@@ -1,0 +1,214 @@
+//! What the API says of streams and consumers, in the order of nats-server's fields.
+
+use super::consumer::{Consumer, Position};
+use super::consumer_config::ConsumerConfig;
+use super::errors::ApiError;
+use super::stream::Stream;
+use super::stream_config::StreamConfig;
+use super::times::Time;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Most sequences listed as deleted.
+const MAX_DELETED: usize = 100_000;
+
+/// A whole answer: its type, then an error or what was asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer<T: Serialize> {
+    r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ApiError>,
+    #[serde(flatten)]
+    content: Option<T>,
+}
+
+/// An answer as bytes.
+pub(super) fn answer<T: Serialize>(kind: &str, result: Result<T, ApiError>) -> Vec<u8> {
+    let r#type = format!("io.nats.jetstream.api.v1.{kind}_response");
+    let answer = match result {
+        Ok(content) => Answer { r#type, error: None, content: Some(content) },
+        Err(error) => Answer { r#type, error: Some(error), content: None },
+    };
+    serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+/// The state of a stream.
+#[derive(Debug, Serialize)]
+pub(super) struct State {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    first_ts: Time,
+    last_seq: u64,
+    last_ts: Time,
+    #[serde(skip_serializing_if = "is_none")]
+    num_subjects: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects: Option<BTreeMap<String, u64>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    num_deleted: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deleted: Vec<u64>,
+    consumer_count: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(value: &usize) -> bool {
+    *value == 0
+}
+
+use super::stream_config::is_zero;
+
+/// What is asked of a stream's details.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct StreamInfoRequest {
+    pub(super) subjects_filter: String,
+    pub(super) deleted_details: bool,
+    pub(super) offset: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Leader<'a> {
+    leader: &'a str,
+}
+
+/// A stream, as CREATE, UPDATE, INFO and LIST show it.
+#[derive(Debug, Serialize)]
+pub(super) struct StreamInfo<'a> {
+    config: StreamConfig,
+    created: Time,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Leader<'a>>,
+    ts: Time,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    did_create: bool,
+}
+
+impl Stream {
+    fn state(&mut self, request: &StreamInfoRequest) -> State {
+        let books = &self.store.books;
+        let empty = books.messages == 0;
+        // A stream that never had a message shows no sequence.
+        let (first, last) = (books.first, books.last);
+        let spread = if empty { 0 } else { last + 1 - first };
+        let num_deleted = spread.saturating_sub(books.messages);
+        let subjects = (!request.subjects_filter.is_empty()).then(|| {
+            let all = books.matching(request.subjects_filter.as_bytes());
+            all.into_iter().map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), count)).collect()
+        });
+        let mut state = State {
+            messages: books.messages,
+            bytes: books.bytes,
+            first_seq: if empty && last == 0 { 0 } else { first },
+            first_ts: Time(books.first_time),
+            last_seq: last,
+            last_ts: Time(books.last_time),
+            num_subjects: books.subject_count(),
+            subjects,
+            num_deleted,
+            deleted: Vec::new(),
+            consumer_count: self.consumers.len(),
+        };
+        if request.deleted_details && num_deleted > 0 {
+            state.deleted =
+                (first..=last).filter(|&at| self.store.get(at).is_none()).take(MAX_DELETED).collect();
+        }
+        state
+    }
+
+    /// As CREATE and UPDATE show it.
+    pub(super) fn made(&mut self, unix: u64) -> StreamInfo<'static> {
+        let state = self.state(&StreamInfoRequest::default());
+        StreamInfo {
+            config: self.config.clone(),
+            created: Time(self.created),
+            state,
+            cluster: None,
+            ts: Time(unix),
+            did_create: true,
+        }
+    }
+
+    /// As UPDATE shows it.
+    pub(super) fn updated(&mut self, unix: u64) -> StreamInfo<'static> {
+        StreamInfo { did_create: false, ..self.made(unix) }
+    }
+
+    /// As LIST shows it: without what the server adds when it is asked for one stream.
+    pub(super) fn listed(&mut self, unix: u64) -> StreamInfo<'static> {
+        let mut info = self.updated(unix);
+        info.config.metadata.retain(|key, _| !matches!(key.as_str(), "_nats.level" | "_nats.ver"));
+        info
+    }
+
+    /// As INFO shows it.
+    pub(super) fn info<'a>(
+        &mut self,
+        unix: u64,
+        (leader, request): (&'a str, &StreamInfoRequest),
+    ) -> StreamInfo<'a> {
+        StreamInfo {
+            config: self.config.clone(),
+            created: Time(self.created),
+            state: self.state(request),
+            cluster: Some(Leader { leader }),
+            ts: Time(unix),
+            did_create: false,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Reached {
+    consumer_seq: u64,
+    stream_seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_active: Option<Time>,
+}
+
+impl From<Position> for Reached {
+    fn from(position: Position) -> Self {
+        let last_active = (position.time > 0).then_some(Time(position.time));
+        Self { consumer_seq: position.delivery, stream_seq: position.stream, last_active }
+    }
+}
+
+/// A consumer, as CREATE, INFO and LIST show it.
+#[derive(Debug, Serialize)]
+pub(super) struct ConsumerInfo {
+    stream_name: String,
+    name: String,
+    created: Time,
+    config: ConsumerConfig,
+    delivered: Reached,
+    ack_floor: Reached,
+    num_ack_pending: usize,
+    num_redelivered: usize,
+    num_waiting: usize,
+    num_pending: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    push_bound: bool,
+    ts: Time,
+}
+
+impl Consumer {
+    /// What is shown of it.
+    pub(super) fn info(&self, stream: &str, unix: u64, push_bound: bool) -> ConsumerInfo {
+        ConsumerInfo {
+            stream_name: stream.to_owned(),
+            name: self.name.clone(),
+            created: Time(self.created),
+            config: self.config.clone(),
+            delivered: self.delivered.into(),
+            ack_floor: self.floor.into(),
+            num_ack_pending: self.pending.len(),
+            num_redelivered: self.deliveries.len(),
+            num_waiting: self.waiting.len(),
+            num_pending: self.outstanding,
+            push_bound,
+            ts: Time(unix),
+        }
+    }
+}

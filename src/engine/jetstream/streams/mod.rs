@@ -1,0 +1,318 @@
+//! Streams and their consumers: state that changes by events, and says in its outbox what is to be sent.
+
+mod acks;
+mod api;
+mod api_consumer;
+mod api_messages;
+mod api_stream;
+mod consumer;
+mod consumer_config;
+mod consumer_log;
+mod delivery;
+mod errors;
+mod info;
+mod json;
+mod ledger;
+mod outbox;
+mod pull;
+mod push;
+mod shelf;
+mod stream;
+mod stream_config;
+mod times;
+
+pub(super) use delivery::Interest;
+
+use super::error::EngineError;
+use super::settings::{JetStreamSettings, SyncPolicy};
+use super::sublist::Member;
+use crate::clock::Nanos;
+use crate::prng::Prng;
+use crate::wire::nats::Publish;
+use crate::wire::nats::subject::overlap;
+use delivery::{Listening, Turn, Work};
+use outbox::Outbox;
+use shelf::Shelf;
+use slab::Slab;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use stream::{Stream, Taken};
+
+/// The two clocks, read once per tick.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// For durations.
+    pub(super) now: Nanos,
+    /// Nanoseconds since 1970, for what people and other servers see.
+    pub(super) unix: u64,
+}
+
+/// A subject that streams begin or end to take.
+#[derive(Debug)]
+pub(super) enum SubjectChange {
+    Add(Vec<u8>, Member),
+    Remove(Vec<u8>, Member),
+}
+
+/// How soon streams have more to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pace {
+    /// When something happens, or at the next deadline.
+    Idle,
+    /// Once somebody has read what waits for them.
+    Soon,
+    /// At once.
+    Now,
+}
+
+/// All streams.
+#[derive(Debug)]
+pub(super) struct Streams {
+    settings: JetStreamSettings,
+    server_name: String,
+    shelf: Shelf,
+    all: Slab<Stream>,
+    by_name: BTreeMap<String, usize>,
+    pub(super) outbox: Outbox,
+    pub(super) changes: Vec<SubjectChange>,
+    prng: Prng,
+    /// When something is due by itself, at the earliest.
+    deadline: Nanos,
+    api_calls: u64,
+    api_errors: u64,
+    /// The first failure of the disk: after it nothing is acknowledged.
+    failed: Option<io::Error>,
+}
+
+/// Subjects of the API.
+pub(super) const API: [&[u8]; 3] = [b"$JS.API.>", b"$JS.ACK.>", b"$JS.FC.>"];
+
+impl Streams {
+    /// Opens the streams; gives what people should know, too.
+    ///
+    /// # Errors
+    /// The store can't be used.
+    pub(super) fn open(
+        settings: &JetStreamSettings,
+        server_name: &str,
+        (seed, times): (u64, Times),
+    ) -> Result<(Self, Vec<String>), EngineError> {
+        let mut shelf = Shelf::open(&settings.store_dir, seed)?;
+        let (found, mut notices) = shelf.load((times.now, times.unix))?;
+        notices.insert(0, format!("Store Directory: \"{}\"", settings.store_dir.display()));
+        let mut streams = Self {
+            settings: settings.clone(),
+            server_name: server_name.to_owned(),
+            shelf,
+            all: Slab::new(),
+            by_name: BTreeMap::new(),
+            outbox: Outbox::default(),
+            changes: Vec::new(),
+            prng: Prng::split(seed, 1),
+            deadline: 0,
+            api_calls: 0,
+            api_errors: 0,
+            failed: None,
+        };
+        for stream in found {
+            streams.put(stream);
+        }
+        Ok((streams, notices))
+    }
+
+    fn put(&mut self, stream: Stream) -> usize {
+        let key = self.all.vacant_key();
+        for subject in &stream.config.subjects {
+            self.changes.push(SubjectChange::Add(subject.clone().into_bytes(), Member::Stream(key as u32)));
+        }
+        self.by_name.insert(stream.config.name.clone(), key);
+        self.all.insert(stream)
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Stream> {
+        let key = *self.by_name.get(name)?;
+        self.all.get_mut(key)
+    }
+
+    /// A message for a stream.
+    pub(super) fn store(&mut self, key: u32, message: &Publish<'_>, times: Times) {
+        if let Some(refusal) = self.over_quota(key, message) {
+            return self.refuse(key, message, &refusal);
+        }
+        let Some(stream) = self.all.get_mut(key as usize) else { return };
+        let taken = stream.publish(message, times.unix);
+        if stream.config.no_ack || message.reply.is_empty() {
+            return;
+        }
+        let name = &stream.config.name;
+        match taken {
+            Ok(Taken::Stored(sequence)) => {
+                self.outbox.answer(
+                    message.reply,
+                    format!("{{\"stream\":\"{name}\", \"seq\":{sequence}}}").as_bytes(),
+                );
+            }
+            Ok(Taken::Duplicate(sequence)) => {
+                let ack = format!("{{\"stream\":\"{name}\", \"seq\":{sequence},\"duplicate\": true}}");
+                self.outbox.answer(message.reply, ack.as_bytes());
+            }
+            Err(error) => self.refuse(key, message, &error),
+        }
+    }
+
+    fn refuse(&mut self, key: u32, message: &Publish<'_>, error: &errors::ApiError) {
+        let Some(stream) = self.all.get(key as usize) else { return };
+        let refusal = serde_json::json!({ "error": error, "stream": stream.config.name, "seq": 0 });
+        self.outbox.answer(message.reply, refusal.to_string().as_bytes());
+    }
+
+    /// Whether all streams of the kind together are full.
+    fn over_quota(&self, key: u32, message: &Publish<'_>) -> Option<errors::ApiError> {
+        let file = self.all.get(key as usize)?.store.is_file();
+        let most = if file { self.settings.max_file } else { self.settings.max_memory }?;
+        let (memory, files) = self.used();
+        let used = if file { files } else { memory };
+        (used + message.body.len() as u64 > most).then(errors::ApiError::insufficient_resources)
+    }
+
+    /// Bytes in memory and in files.
+    fn used(&self) -> (u64, u64) {
+        self.all.iter().fold((0, 0), |(memory, files), (_, stream)| {
+            let bytes = stream.store.books.bytes;
+            if stream.store.is_file() { (memory, files + bytes) } else { (memory + bytes, files) }
+        })
+    }
+
+    /// Somebody listens to, or has stopped to listen to, a pattern.
+    pub(super) fn interest_changed(&mut self, pattern: &[u8]) {
+        for (_, stream) in &mut self.all {
+            let concerned = stream.consumers.values().any(|consumer| {
+                consumer.config.is_push() && overlap(pattern, consumer.config.deliver_subject.as_bytes())
+            });
+            stream.awake |= concerned;
+        }
+    }
+
+    /// Lets consumers deliver, then writes everything that what is to be sent stands on.
+    ///
+    /// # Errors
+    /// The disk failed: nothing that is in the outbox may be sent.
+    pub(super) fn finish(&mut self, times: Times, interest: Listening<'_>) -> io::Result<Pace> {
+        let tended = self.deadline <= times.now;
+        let mut pace = Pace::Idle;
+        if tended {
+            self.tend(times, interest);
+        }
+        for (_, stream) in &mut self.all {
+            if std::mem::take(&mut stream.awake) {
+                pace = pace.max(deliver(stream, (times, interest), &mut self.outbox));
+            }
+        }
+        self.find_deadline(times);
+        let sync = self.settings.sync == SyncPolicy::Always;
+        for (_, stream) in &mut self.all {
+            stream.store.flush(sync)?;
+            if let Some(log) = &mut stream.log {
+                stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
+                log.flush(sync, &stream.consumers)?;
+            }
+        }
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(pace),
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn tend(&mut self, times: Times, interest: Listening<'_>) {
+        for (_, stream) in &mut self.all {
+            stream.enforce(None, times.unix);
+            let mut gone = Vec::new();
+            for consumer in stream.consumers.values_mut() {
+                let mut work = Work {
+                    stream: &stream.config.name,
+                    store: &mut stream.store,
+                    outbox: &mut self.outbox,
+                    now: times.now,
+                    unix: times.unix,
+                    interest,
+                };
+                consumer.tend(&mut work);
+                stream.awake |= !consumer.again.is_empty();
+                if consumer.is_abandoned(times.now, interest) {
+                    gone.push(consumer.name.clone());
+                }
+            }
+            for name in gone {
+                stream.drop_consumer(&name, &mut self.outbox);
+            }
+        }
+    }
+
+    fn find_deadline(&mut self, times: Times) {
+        let mut next = Nanos::MAX;
+        for (_, stream) in &self.all {
+            let expiry = stream.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
+            let dues = stream.consumers.values().filter_map(consumer::Consumer::next_deadline);
+            next = dues.chain(expiry).fold(next, Nanos::min);
+        }
+        self.deadline = next;
+    }
+
+    /// When something is due by itself.
+    pub(super) fn deadline(&self) -> Nanos {
+        self.deadline
+    }
+
+    /// Files with bytes that are written and not synced; the caller syncs them.
+    ///
+    /// # Errors
+    /// No more descriptors.
+    pub(super) fn take_unsynced(&mut self) -> io::Result<Vec<File>> {
+        let mut files = Vec::new();
+        for (_, stream) in &mut self.all {
+            files.extend(stream.store.take_unsynced()?);
+            if let Some(log) = &mut stream.log {
+                files.extend(log.take_unsynced()?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Notes a failure of the disk.
+    fn note(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+/// Lets a stream's consumers deliver.
+fn deliver(stream: &mut Stream, (times, interest): (Times, Listening<'_>), outbox: &mut Outbox) -> Pace {
+    let mut pace = Pace::Idle;
+    let mut delivered = Vec::new();
+    for consumer in stream.consumers.values_mut() {
+        let from = consumer.cursor;
+        let mut work = Work {
+            stream: &stream.config.name,
+            store: &mut stream.store,
+            outbox,
+            now: times.now,
+            unix: times.unix,
+            interest,
+        };
+        let turn = consumer.work(&mut work);
+        if turn != Turn::Idle {
+            stream.awake = true;
+            pace = pace.max(if turn == Turn::More { Pace::Now } else { Pace::Soon });
+        }
+        if consumer.settles_by_delivery() && consumer.cursor > from {
+            delivered.push(from..consumer.cursor);
+        }
+    }
+    if stream.config.retention != stream_config::Retention::Limits {
+        delivered.into_iter().flatten().for_each(|sequence| stream.done_with(sequence));
+    }
+    pace
+}

@@ -1,0 +1,84 @@
+//! What streams and consumers want to be sent, in order, until what it stands on is written.
+
+use crate::wire::nats::Publish;
+
+/// Where the parts of a message are, as lengths from its start.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    start: usize,
+    to: usize,
+    subject: usize,
+    reply: usize,
+    headers: usize,
+    end: usize,
+}
+
+/// Messages to be sent.
+#[derive(Debug, Default)]
+pub(in super::super) struct Outbox {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+/// A message to be sent: to whom, and under which subject it is shown there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Letter<'a> {
+    pub(super) to: &'a [u8],
+    pub(super) subject: &'a [u8],
+    pub(super) reply: &'a [u8],
+    pub(super) headers: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+impl Outbox {
+    /// Adds a message.
+    pub(super) fn send(&mut self, letter: &Letter<'_>) {
+        let start = self.bytes.len();
+        let parts = [letter.to, letter.subject, letter.reply, letter.headers, letter.payload];
+        self.bytes.reserve(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.items.push(Item {
+            start,
+            to: letter.to.len(),
+            subject: letter.subject.len(),
+            reply: letter.reply.len(),
+            headers: letter.headers.len(),
+            end: self.bytes.len(),
+        });
+    }
+
+    /// Adds an answer without headers.
+    pub(super) fn answer(&mut self, to: &[u8], payload: &[u8]) {
+        if !to.is_empty() {
+            self.send(&Letter { to, subject: to, reply: b"", headers: b"", payload });
+        }
+    }
+
+    /// Adds a message of headers alone.
+    pub(super) fn status(&mut self, to: &[u8], headers: &[u8]) {
+        if !to.is_empty() {
+            self.send(&Letter { to, subject: to, reply: b"", headers, payload: b"" });
+        }
+    }
+
+    /// Whether nothing is to be sent.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn pending(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hands all messages over, in order, each with whom it is for.
+    pub(in super::super) fn drain(&mut self, mut each: impl FnMut(&[u8], &Publish<'_>)) {
+        for item in self.items.drain(..) {
+            let (to, rest) = self.bytes[item.start..item.end].split_at(item.to);
+            let (subject, rest) = rest.split_at(item.subject);
+            let (reply, body) = rest.split_at(item.reply);
+            each(to, &Publish { subject, reply, header_length: item.headers, body });
+        }
+        self.bytes.clear();
+    }
+}

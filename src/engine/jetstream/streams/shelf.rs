@@ -1,0 +1,177 @@
+//! The directory of the file streams: one directory each, with `meta`, `consumers` and segments.
+
+use super::consumer_log::ConsumerLog;
+use super::stream::Stream;
+use super::stream_config::{StorageKind, StreamConfig};
+use crate::clock::Nanos;
+use crate::engine::jetstream::error::EngineError;
+use crate::engine::jetstream::store::{FileMedium, Recovered, Store, read_checked, replace_file, sync_dir};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What the names of directories on their way out begin with; no stream's name can.
+const LEAVING: &str = ".leaving.";
+
+/// What is written of a stream.
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    created: u64,
+    config: StreamConfig,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    dir: PathBuf,
+    seed: u64,
+    removed: u64,
+}
+
+fn refused(path: &Path, why: impl ToString) -> EngineError {
+    EngineError::Store { path: path.to_owned(), why: why.to_string() }
+}
+
+impl Shelf {
+    /// Opens the directory, making it if it is missing.
+    ///
+    /// # Errors
+    /// It can't be used.
+    pub(super) fn open(dir: &Path, seed: u64) -> Result<Self, EngineError> {
+        fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
+        if let Some(parent) = dir.parent() {
+            sync_dir(parent).map_err(|error| refused(parent, error))?;
+        }
+        Ok(Self { dir: dir.to_owned(), seed, removed: 0 })
+    }
+
+    fn next_seed(&mut self) -> u64 {
+        self.seed = crate::prng::mix(self.seed.wrapping_add(1));
+        self.seed
+    }
+
+    /// Opens all streams; gives what people should know, too.
+    ///
+    /// # Errors
+    /// A stream can't be read for sure. It is left as it is: nothing is ever deleted for being unreadable.
+    pub(super) fn load(
+        &mut self,
+        (now, unix): (Nanos, u64),
+    ) -> Result<(Vec<Stream>, Vec<String>), EngineError> {
+        let (mut streams, mut notices) = (Vec::new(), Vec::new());
+        let entries = fs::read_dir(&self.dir).map_err(|error| refused(&self.dir, error))?;
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        paths.sort();
+        for path in paths.into_iter().filter(|path| path.is_dir()) {
+            let leaving = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(LEAVING));
+            if leaving {
+                fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
+            } else if let Some(stream) = self.load_stream(&path, (now, unix), &mut notices)? {
+                streams.push(stream);
+            }
+        }
+        Ok((streams, notices))
+    }
+
+    fn load_stream(
+        &mut self,
+        dir: &Path,
+        (now, unix): (Nanos, u64),
+        notices: &mut Vec<String>,
+    ) -> Result<Option<Stream>, EngineError> {
+        let meta = match read_checked(&dir.join("meta")) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => {
+                return Err(refused(dir, "its meta file is damaged; mend it or move the directory away"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let holds = fs::read_dir(dir)
+                    .map_err(|error| refused(dir, error))?
+                    .flatten()
+                    .any(|entry| entry.path().extension().is_some_and(|extension| extension == "seg"));
+                if holds {
+                    return Err(refused(
+                        dir,
+                        "it has segments but no meta file; mend it or move the directory away",
+                    ));
+                }
+                // It was being made when the server ended, and nobody was told that it was there.
+                fs::remove_dir_all(dir).map_err(|error| refused(dir, error))?;
+                return Ok(None);
+            }
+            Err(error) => return Err(refused(dir, error)),
+        };
+        let meta: Meta = serde_json::from_slice(&meta).map_err(|error| refused(dir, error))?;
+        let mut stream = self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
+        for consumer in stream.consumers.values_mut() {
+            consumer.restored(now, &mut stream.store);
+        }
+        stream.remember_ids(unix);
+        stream.remember_lifetimes();
+        stream.enforce_all(unix);
+        let books = &stream.store.books;
+        notices.push(format!(
+            "Restored {} messages and {} consumers for stream '{}'",
+            books.messages,
+            stream.consumers.len(),
+            stream.config.name
+        ));
+        Ok(Some(stream))
+    }
+
+    fn open_stream(&mut self, dir: &Path, meta: Meta, notices: &mut Vec<String>) -> io::Result<Stream> {
+        let Recovered { medium, books, notices: found } =
+            FileMedium::open(dir, meta.config.first_seq, self.next_seed())?;
+        notices.extend(found);
+        let (log, consumers, found) = ConsumerLog::open(dir)?;
+        notices.extend(found);
+        let mut stream = Stream::new(meta.config, meta.created, Store::in_files(medium, books));
+        stream.log = Some(log);
+        stream.consumers = consumers;
+        stream.dir = Some(dir.to_owned());
+        Ok(stream)
+    }
+
+    /// Makes a stream, in files if it wants them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn create(&mut self, config: StreamConfig, created: u64) -> io::Result<Stream> {
+        if config.storage == StorageKind::Memory {
+            let store = Store::in_memory(config.first_seq);
+            return Ok(Stream::new(config, created, store));
+        }
+        let dir = self.dir.join(&config.name);
+        fs::create_dir_all(&dir)?;
+        sync_dir(&self.dir)?;
+        let stream = self.open_stream(&dir, Meta { created, config }, &mut Vec::new())?;
+        self.save(&stream)?;
+        Ok(stream)
+    }
+
+    /// Writes a stream's configuration.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn save(&self, stream: &Stream) -> io::Result<()> {
+        let Some(dir) = &stream.dir else { return Ok(()) };
+        let meta = Meta { created: stream.created, config: stream.config.clone() };
+        replace_file(&dir.join("meta"), &serde_json::to_vec(&meta)?)
+    }
+
+    /// Removes a stream's directory: at once for whoever looks, the files after that.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(&mut self, stream: Stream) -> io::Result<()> {
+        let Some(dir) = stream.dir.clone() else { return Ok(()) };
+        drop(stream);
+        self.removed += 1;
+        let leaving = self.dir.join(format!("{LEAVING}{}", self.removed));
+        fs::rename(&dir, &leaving)?;
+        sync_dir(&self.dir)?;
+        fs::remove_dir_all(leaving)
+    }
+}

@@ -1,0 +1,367 @@
+//! A stream: what it takes, what it keeps, and who reads it.
+
+use super::consumer::Consumer;
+use super::consumer_config::AckPolicy;
+use super::consumer_log::ConsumerLog;
+use super::errors::ApiError;
+use super::stream_config::{Discard, Retention, StreamConfig};
+use crate::engine::jetstream::store::{Store, Stored};
+use crate::wire::nats::subject::matches;
+use crate::wire::nats::{Headers, Publish};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It has this sequence.
+    Stored(u64),
+    /// It was there already, under this sequence.
+    Duplicate(u64),
+}
+
+/// A stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) config: StreamConfig,
+    /// Nanoseconds since 1970.
+    pub(super) created: u64,
+    pub(super) store: Store,
+    pub(super) consumers: BTreeMap<String, Consumer>,
+    /// `None` for streams in memory.
+    pub(super) log: Option<ConsumerLog>,
+    pub(super) dir: Option<PathBuf>,
+    /// Whether consumers may have something to do.
+    pub(super) awake: bool,
+    /// Ids within the duplicate window, with their sequences.
+    ids: HashMap<Box<[u8]>, u64>,
+    /// The same by age.
+    id_order: VecDeque<(u64, Box<[u8]>)>,
+    last_id: Box<[u8]>,
+    /// Messages with a time to live of their own: when they go (nanoseconds since 1970), and their sequences.
+    mortal: BTreeSet<(u64, u64)>,
+}
+
+impl Stream {
+    /// A stream over a store that may hold messages already.
+    pub(super) fn new(config: StreamConfig, created: u64, store: Store) -> Self {
+        Self {
+            config,
+            created,
+            store,
+            consumers: BTreeMap::new(),
+            log: None,
+            dir: None,
+            awake: true,
+            ids: HashMap::new(),
+            id_order: VecDeque::new(),
+            last_id: Box::default(),
+            mortal: BTreeSet::new(),
+        }
+    }
+
+    /// Remembers the ids of what was stored within the duplicate window.
+    pub(super) fn remember_ids(&mut self, unix: u64) {
+        let mut at = self.store.first_since(unix.saturating_sub(self.config.duplicate_window));
+        while at <= self.store.books.last {
+            if let Some(message) = self.store.get(at)
+                && let Some(id) = Headers(message.headers()).get(b"Nats-Msg-Id")
+            {
+                let (id, time) = (Box::<[u8]>::from(id), message.time);
+                self.remember(id, at, time);
+            }
+            at += 1;
+        }
+    }
+
+    /// Remembers which messages go by themselves; has to look at all of them.
+    pub(super) fn remember_lifetimes(&mut self) {
+        let mut at = if self.config.allow_msg_ttl { self.store.books.first } else { u64::MAX };
+        while at <= self.store.books.last {
+            if let Some(message) = self.store.get(at)
+                && let Ok(Some(lifetime)) = self.config.lifetime(Headers(message.headers()))
+            {
+                self.mortal.insert((message.time + lifetime, at));
+            }
+            at += 1;
+        }
+    }
+
+    fn remember(&mut self, id: Box<[u8]>, sequence: u64, time: u64) {
+        self.last_id = id.clone();
+        self.id_order.push_back((time, id.clone()));
+        self.ids.insert(id, sequence);
+    }
+
+    fn forget_ids(&mut self, unix: u64) {
+        let oldest = unix.saturating_sub(self.config.duplicate_window);
+        while self.id_order.front().is_some_and(|(time, _)| *time < oldest) {
+            if let Some((_, id)) = self.id_order.pop_front() {
+                self.ids.remove(&id);
+            }
+        }
+    }
+
+    /// Decides about a message, and stores it. `unix` is in nanoseconds since 1970.
+    pub(super) fn publish(&mut self, message: &Publish<'_>, unix: u64) -> Result<Taken, ApiError> {
+        let headers = Headers(message.headers());
+        let mut id = None;
+        let mut rollup = None;
+        let mut lifetime = None;
+        if message.header_length > 0 {
+            if headers.get(b"Nats-Expected-Stream").is_some_and(|name| name != self.config.name.as_bytes()) {
+                return Err(ApiError::expected_stream());
+            }
+            self.forget_ids(unix);
+            id = headers.get(b"Nats-Msg-Id").filter(|id| !id.is_empty());
+            if let Some(&sequence) = id.and_then(|id| self.ids.get(id)) {
+                return Ok(Taken::Duplicate(sequence));
+            }
+            self.check_expectations(headers, message.subject)?;
+            rollup = self.check_rollup(headers)?;
+            lifetime = self.config.lifetime(headers)?;
+        }
+        self.check_limits(message)?;
+        let time = unix.max(self.store.books.last_time);
+        let stored = Stored {
+            sequence: 0,
+            time,
+            subject: message.subject,
+            header_length: message.header_length,
+            body: message.body,
+        };
+        let wanted = self.config.retention != Retention::Interest
+            || self.consumers.values().any(|consumer| consumer.wants(message.subject));
+        let sequence = if wanted { self.store.append(&stored) } else { self.store.skip() };
+        if let Some(id) = id {
+            self.remember(id.into(), sequence, time);
+        } else if !self.last_id.is_empty() {
+            self.last_id = Box::default();
+        }
+        if wanted {
+            self.mortal.extend(lifetime.map(|lifetime| (time + lifetime, sequence)));
+            for consumer in self.consumers.values_mut() {
+                consumer.stored(message.subject);
+            }
+            match rollup {
+                Some(Rollup::All) => drop(self.purge_before(sequence)),
+                Some(Rollup::Subject) => self.keep_last_of(message.subject, 1),
+                None => {}
+            }
+            self.enforce(Some(message.subject), unix);
+        }
+        self.awake = true;
+        Ok(Taken::Stored(sequence))
+    }
+
+    fn check_expectations(&mut self, headers: Headers<'_>, subject: &[u8]) -> Result<(), ApiError> {
+        let number = |name: &[u8]| {
+            headers.get(name).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u64>().ok())
+        };
+        if let Some(expected) = number(b"Nats-Expected-Last-Sequence")
+            && expected != self.store.books.last
+        {
+            return Err(ApiError::wrong_last_sequence(self.store.books.last));
+        }
+        if let Some(expected) = headers.get(b"Nats-Expected-Last-Msg-Id")
+            && expected != &*self.last_id
+        {
+            return Err(ApiError::wrong_last_id(&String::from_utf8_lossy(&self.last_id)));
+        }
+        if let Some(expected) = number(b"Nats-Expected-Last-Subject-Sequence") {
+            let of = headers.get(b"Nats-Expected-Last-Subject-Sequence-Subject").unwrap_or(subject);
+            let last = self.last_matching(of).unwrap_or(0);
+            if last != expected {
+                return Err(ApiError::wrong_last_sequence(last));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last message whose subject matches a pattern.
+    pub(super) fn last_matching(&mut self, pattern: &[u8]) -> Option<u64> {
+        if !crate::wire::nats::subject::has_wildcard(pattern) {
+            return self.store.last_of(pattern);
+        }
+        let last = self.store.books.last;
+        self.store.previous(last, |subject| matches(pattern, subject))
+    }
+
+    fn check_rollup(&self, headers: Headers<'_>) -> Result<Option<Rollup>, ApiError> {
+        let Some(rollup) = headers.get(b"Nats-Rollup") else { return Ok(None) };
+        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
+            return Err(ApiError::rollup_not_permitted());
+        }
+        match rollup.to_ascii_lowercase().as_slice() {
+            b"all" => Ok(Some(Rollup::All)),
+            b"sub" => Ok(Some(Rollup::Subject)),
+            _ => Err(ApiError::rollup_not_permitted()),
+        }
+    }
+
+    fn check_limits(&self, message: &Publish<'_>) -> Result<(), ApiError> {
+        let config = &self.config;
+        if config.sealed {
+            return Err(ApiError::sealed());
+        }
+        if config.max_msg_size >= 0 && message.body.len() as i64 > config.max_msg_size {
+            return Err(ApiError::message_too_large());
+        }
+        let books = &self.store.books;
+        let size = books.size(message.subject.len(), message.body.len(), message.header_length > 0) as i64;
+        if config.discard == Discard::New {
+            let per_subject = config.max_msgs_per_subject;
+            let full_subject = per_subject > 0 && books.count_of(message.subject) as i64 >= per_subject;
+            if full_subject && config.discard_new_per_subject {
+                return Err(ApiError::store_failed("maximum messages per subject exceeded"));
+            }
+            // A message that takes the place of another of its subject does not add to the stream.
+            if config.max_msgs > 0 && books.messages as i64 >= config.max_msgs && !full_subject {
+                return Err(ApiError::store_failed("maximum messages exceeded"));
+            }
+            if config.max_bytes > 0 && books.bytes as i64 + size > config.max_bytes && !full_subject {
+                return Err(ApiError::store_failed("maximum bytes exceeded"));
+            }
+        }
+        if config.max_bytes > 0 && size > config.max_bytes {
+            return Err(ApiError::store_failed("maximum bytes exceeded"));
+        }
+        Ok(())
+    }
+
+    /// Removes what the limits don't allow.
+    pub(super) fn enforce(&mut self, subject: Option<&[u8]>, unix: u64) {
+        if let Some(subject) = subject
+            && self.config.max_msgs_per_subject > 0
+        {
+            self.keep_last_of(subject, self.config.max_msgs_per_subject as u64);
+        }
+        let over = |stream: &Self| {
+            let (config, books) = (&stream.config, &stream.store.books);
+            (config.max_msgs > 0 && books.messages as i64 > config.max_msgs)
+                || (config.max_bytes > 0 && books.bytes as i64 > config.max_bytes)
+                || (config.max_age > 0 && books.messages > 0 && books.first_time + config.max_age <= unix)
+        };
+        while over(self) {
+            self.remove(self.store.books.first);
+        }
+        while let Some(&(end, sequence)) = self.mortal.first().filter(|(end, _)| *end <= unix) {
+            self.mortal.remove(&(end, sequence));
+            self.remove(sequence);
+        }
+    }
+
+    /// Enforces limits that a new configuration brought.
+    pub(super) fn enforce_all(&mut self, unix: u64) {
+        if self.config.max_msgs_per_subject > 0 {
+            let subjects: Vec<Vec<u8>> =
+                self.store.books.matching(b">").into_iter().map(|(name, _)| name.to_vec()).collect();
+            for subject in subjects {
+                self.keep_last_of(&subject, self.config.max_msgs_per_subject as u64);
+            }
+        }
+        self.enforce(None, unix);
+    }
+
+    /// When the oldest message is too old, in nanoseconds since 1970.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        let books = &self.store.books;
+        let by_age =
+            (self.config.max_age > 0 && books.messages > 0).then(|| books.first_time + self.config.max_age);
+        by_age.into_iter().chain(self.mortal.first().map(|&(end, _)| end)).min()
+    }
+
+    fn keep_last_of(&mut self, subject: &[u8], keep: u64) {
+        while self.store.books.count_of(subject) > keep {
+            let Some(first) = self.store.first_of(subject) else { return };
+            self.remove(first);
+        }
+    }
+
+    /// Removes a message and tells the consumers; whether it was there.
+    pub(super) fn remove(&mut self, sequence: u64) -> bool {
+        let subject = if self.consumers.is_empty() {
+            None
+        } else {
+            self.store.get(sequence).map(|message| Box::<[u8]>::from(message.subject))
+        };
+        let gone = self.store.remove(sequence);
+        if let Some(subject) = subject {
+            for consumer in self.consumers.values_mut() {
+                consumer.removed(sequence, &subject);
+            }
+        }
+        gone
+    }
+
+    /// Removes everything before a sequence; how many messages that were.
+    pub(super) fn purge_before(&mut self, first: u64) -> u64 {
+        let purged = self.store.compact(first);
+        for consumer in self.consumers.values_mut() {
+            consumer.purged(&mut self.store);
+        }
+        purged
+    }
+
+    /// Removes messages whose subject matches, before a sequence, but for the last `keep` ones.
+    pub(super) fn purge_matching(&mut self, pattern: &[u8], before: u64, keep: u64) -> u64 {
+        let counts = self.store.books.matching(pattern);
+        let count: u64 = counts.iter().map(|(_, count)| count).sum();
+        let most = count.saturating_sub(keep);
+        let (mut purged, mut at) = (0, self.store.books.first);
+        while purged < most {
+            let Some(found) = self.store.next(at, |subject| matches(pattern, subject)) else { break };
+            if found >= before {
+                break;
+            }
+            purged += u64::from(self.remove(found));
+            at = found + 1;
+        }
+        purged
+    }
+
+    /// A consumer is done with a message: retention may let it go.
+    pub(super) fn done_with(&mut self, sequence: u64) {
+        match self.config.retention {
+            Retention::Limits => {}
+            Retention::WorkQueue => drop(self.remove(sequence)),
+            Retention::Interest => {
+                let Some(message) = self.store.get(sequence) else { return };
+                let subject = Box::<[u8]>::from(message.subject);
+                let needed = self.consumers.values().any(|consumer| consumer.needs(sequence, &subject));
+                if !needed {
+                    self.remove(sequence);
+                }
+            }
+        }
+    }
+
+    /// Lets go of what nobody needs any more, once a consumer is gone.
+    pub(super) fn release(&mut self) {
+        if self.config.retention != Retention::Interest {
+            return;
+        }
+        let mut at = self.store.books.first;
+        while let Some(sequence) = self.store.next(at, |_| true) {
+            self.done_with(sequence);
+            at = sequence + 1;
+        }
+    }
+}
+
+enum Rollup {
+    All,
+    Subject,
+}
+
+impl Consumer {
+    /// Whether a message is still to be delivered to or acknowledged by this consumer.
+    fn needs(&self, sequence: u64, subject: &[u8]) -> bool {
+        if !self.wants(subject) {
+            return false;
+        }
+        sequence >= self.cursor
+            || self.ahead.contains(&sequence)
+            || (self.config.ack_policy != AckPolicy::None && self.pending.contains_key(&sequence))
+    }
+}

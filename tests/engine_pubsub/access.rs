@@ -104,6 +104,25 @@ fn sigterm_ends_it_cleanly_with_clients_connected() {
     assert!(conn.closes());
 }
 
+#[test]
+fn a_client_that_wants_no_answers_can_quit_too() {
+    let server = Served::engine();
+    let mut conn = server.connect();
+    conn.raw(b"CLIENT REPLY OFF\r\nQUIT\r\n");
+    assert!(conn.closes());
+}
+
+#[test]
+fn debug_sleep_answers_when_the_sleep_is_over_and_nobody_else_before() {
+    let server = Served::engine();
+    let (mut sleeper, mut other) = (server.connect(), server.connect());
+    other.ask("PING");
+    let clock = busmark::clock::Clock::real();
+    assert_eq!(sleeper.ask("DEBUG SLEEP 0.3").text(), "OK");
+    assert!(clock.now() >= 300_000_000);
+    assert_eq!(other.ask("PING").text(), "PONG");
+}
+
 /// A certificate for 127.0.0.1 that nobody vouches for, and its key; `None` without openssl.
 fn certificate(dir: &std::path::Path) -> Option<(String, String)> {
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));

@@ -138,10 +138,10 @@ impl Server {
                 self.note(event);
             }
             self.read_all();
+            self.stand_still();
             self.engine.out.flush_dirty();
             self.close_doomed();
             self.keep_house();
-            self.stand_still();
         }
         // What is queued and fits the sockets still goes out; they close when they are dropped.
         self.engine.out.flush_dirty();

@@ -175,6 +175,11 @@ impl Engine {
             }
         }
         self.out.executing = None;
+        let client = self.out.client(key);
+        if client.closing && client.output.pending() == 0 {
+            // It wanted no answers, so no write will end it.
+            self.out.doom(key);
+        }
         let unfinished = self.keep_rest(key, &mut buf, at, filled);
         let remember = unfinished && parser.is_inside() && parser.len() > REMEMBER_FROM;
         if remember {

@@ -98,7 +98,7 @@ impl Peer {
     }
 
     /// What the server says until it closes.
-    fn to_end(&mut self) -> String {
+    fn until_end(&mut self) -> String {
         self.read_to("<never sent>")
     }
 }
@@ -129,7 +129,7 @@ fn odd_input_is_answered_as_by_the_real_server() {
     ] {
         let mut peer = server.raw();
         peer.send(input);
-        assert_eq!(peer.to_end(), answer, "{input:.30}");
+        assert_eq!(peer.until_end(), answer, "{input:.30}");
     }
 }
 
@@ -245,11 +245,11 @@ fn only_who_knows_the_password_comes_in_and_who_is_silent_is_cut() {
     ] {
         let mut peer = server.raw();
         peer.send(input);
-        let answer = if welcome { peer.line() } else { peer.to_end() };
+        let answer = if welcome { peer.line() } else { peer.until_end() };
         let expected = if welcome { "PONG\r\n" } else { "-ERR 'Authorization Violation'\r\n<closed>" };
         assert_eq!(answer, expected, "{input}");
     }
-    assert_eq!(server.raw().to_end(), "-ERR 'Authentication Timeout'\r\n<closed>");
+    assert_eq!(server.raw().until_end(), "-ERR 'Authentication Timeout'\r\n<closed>");
 }
 
 #[test]
@@ -263,10 +263,10 @@ fn too_many_connections_stale_ones_and_too_many_subscriptions_are_refused() {
     });
     let mut silent = server.raw();
     let mut greedy = server.client();
-    assert_eq!(server.raw().to_end(), "-ERR 'maximum connections exceeded'\r\n<closed>");
+    assert_eq!(server.raw().until_end(), "-ERR 'maximum connections exceeded'\r\n<closed>");
     greedy.send("SUB a 1\r\nSUB b 2\r\n");
-    assert!(greedy.to_end().ends_with("-ERR 'maximum subscriptions exceeded'\r\n<closed>"));
-    assert_eq!(silent.to_end(), "PING\r\n-ERR 'Stale Connection'\r\n<closed>");
+    assert!(greedy.until_end().ends_with("-ERR 'maximum subscriptions exceeded'\r\n<closed>"));
+    assert_eq!(silent.until_end(), "PING\r\n-ERR 'Stale Connection'\r\n<closed>");
 }
 
 #[test]
@@ -284,6 +284,6 @@ fn a_reader_that_stops_is_cut_and_nobody_else_suffers() {
         assert_eq!(healthy.read_to(&format!("{round:03}\r\n")), format!("MSG tick 1 3\r\n{round:03}\r\n"));
     }
     // 26 MB were sent; the sockets hold a few, 4 MiB may wait.
-    let received = stopped.to_end();
+    let received = stopped.until_end();
     assert!(received.ends_with("<closed>") && received.len() < 20 << 20, "{} bytes came", received.len());
 }

@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 use busmark::clock::Clock;
-use busmark::engine::jetstream::{Bound, JetStreamSettings, Settings, SyncPolicy};
+use busmark::engine::jetstream::{Bound, JetStreamSettings, Settings, Stopper, SyncPolicy};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 const DIALOGUE: &str = include_str!("golden/nats-2.11.11.txt");
@@ -190,11 +192,9 @@ fn steady_ack(ack: &str) -> String {
     parts.join(".")
 }
 
-#[test]
-fn the_recorded_dialogue_goes_the_same_way() {
-    let dir = tempfile::tempdir().unwrap();
+fn start(dir: &Path) -> (SocketAddr, Stopper, JoinHandle<()>) {
     let streams = JetStreamSettings {
-        store_dir: dir.path().to_owned(),
+        store_dir: dir.to_owned(),
         sync: SyncPolicy::Interval(Duration::from_secs(120)),
         max_memory: None,
         max_file: None,
@@ -212,6 +212,24 @@ fn the_recorded_dialogue_goes_the_same_way() {
         bound.run().unwrap();
     });
     let (address, stopper) = told.recv().unwrap();
+    (address, stopper, thread)
+}
+
+/// The subject that acknowledges a delivered message.
+fn ack_subject(answer: &str) -> Option<String> {
+    answer.split(' ').find(|word| word.starts_with("$JS.ACK")).map(str::to_owned)
+}
+
+/// Whether the engine refuses this so far.
+fn is_refused(exchange: &Exchange) -> bool {
+    REFUSED.contains(&exchange.section.as_str())
+        || REFUSED_REQUESTS.iter().any(|part| exchange.request.contains(part))
+}
+
+#[test]
+fn the_recorded_dialogue_goes_the_same_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (address, stopper, thread) = start(dir.path());
     let mut peer = Peer::connect(address);
     let mut wrong = Vec::new();
     let mut held = 0;
@@ -239,15 +257,9 @@ fn the_recorded_dialogue_goes_the_same_way() {
         if exchange.answers.is_empty() {
             continue;
         }
-        let mut own = Vec::new();
         for expected in &exchange.answers {
             if expected.starts_with('<') {
-                assert_eq!(
-                    peer.answer(inbox.as_deref()),
-                    None,
-                    "{}: an answer to {request:?}",
-                    exchange.section
-                );
+                assert_eq!(peer.answer(inbox.as_deref()), None, "an answer to {request:?}");
                 if expected.starts_with("<closed>") {
                     peer = Peer::connect(address);
                     peer.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n");
@@ -261,19 +273,14 @@ fn the_recorded_dialogue_goes_the_same_way() {
                 ));
                 break;
             };
-            let word =
-                |text: &str| text.split(' ').find(|word| word.starts_with("$JS.ACK")).map(str::to_owned);
-            if let (Some(recorded), Some(given)) = (word(expected), word(&answer)) {
+            if let (Some(recorded), Some(given)) = (ack_subject(expected), ack_subject(&answer)) {
                 acks.push((recorded, given));
             }
-            own.push(answer);
-            let refused = REFUSED.contains(&exchange.section.as_str())
-                || REFUSED_REQUESTS.iter().any(|part| request.contains(part));
-            if refused {
+            if is_refused(&exchange) {
                 break;
             }
             held += 1;
-            let (recorded, given) = (normal(expected), normal(&own[own.len() - 1]));
+            let (recorded, given) = (normal(expected), normal(&answer));
             if recorded != given {
                 wrong.push(format!(
                     "{}\n  to {request:?}\n  recorded {recorded}\n  given    {given}",

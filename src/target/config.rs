@@ -50,10 +50,22 @@ pub(super) struct NatsTarget<'a> {
     pub(super) user: &'a [(String, String)],
 }
 
+/// Options of the bundled engine that turn its streams on.
+pub(super) fn bundled_streams(options: &JetstreamOptions, dir: &Path) -> Vec<String> {
+    ["--store_dir", &dir.to_string_lossy(), "--sync", &sync_text(options.sync)].map(str::to_owned).to_vec()
+}
+
+fn sync_text(sync: Sync) -> String {
+    match sync {
+        Sync::Always => "always".to_owned(),
+        Sync::Interval(interval) => format!("{}ms", interval.as_millis().max(1)),
+    }
+}
+
 fn jetstream_block(options: &JetstreamOptions, dir: &Path, user: &[(String, String)]) -> String {
     let sync = match options.sync {
-        Sync::Always => "always".to_owned(),
-        Sync::Interval(interval) => format!("\"{}ms\"", interval.as_millis().max(1)),
+        Sync::Always => sync_text(options.sync),
+        Sync::Interval(_) => format!("\"{}\"", sync_text(options.sync)),
     };
     let mut text = format!("jetstream {{\n  store_dir: {}\n  sync_interval: {sync}\n", quoted(dir));
     for (key, value) in user {
@@ -99,6 +111,14 @@ mod tests {
         let text = redis(7, Path::new("/d"), &lines(&[("io-threads", "2"), ("save", "60 1")]));
         assert!(text.starts_with("bind 127.0.0.1\nport 7\ndir \"/d\"\n"), "{text}");
         assert!(text.ends_with("appendonly no\nio-threads 2\nsave 60 1\n"), "{text}");
+    }
+
+    #[test]
+    fn the_bundled_engine_keeps_streams_where_it_is_told_and_syncs_as_the_scenario_says() {
+        for (sync, text) in [(Sync::Always, "always"), (Sync::Interval(Duration::from_secs(2)), "2000ms")] {
+            let DriverConfig::Jetstream(options) = jetstream(sync) else { panic!("another driver") };
+            assert_eq!(bundled_streams(&options, Path::new("/d")), ["--store_dir", "/d", "--sync", text]);
+        }
     }
 
     #[test]

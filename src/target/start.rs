@@ -145,8 +145,13 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
         System::Redis => "pubsub",
         System::Nats => "jetstream",
     };
-    let argv = [&text_of(&own_program()?), "serve", engine, "--listen", "127.0.0.1:0"].map(str::to_owned);
-    let mut process = Process::start(&argv, Place::new(&target.name)?, true)?;
+    let mut argv =
+        [&text_of(&own_program()?), "serve", engine, "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
+    let place = Place::new(&target.name)?;
+    if let DriverConfig::Jetstream(options) = &target.driver {
+        argv.extend(config::bundled_streams(options, &place.path().join("data")));
+    }
+    let mut process = Process::start(&argv, place, true)?;
     let listening = listening_line(&mut process);
     let line = match tokio::time::timeout(READY_WITHIN, listening).await {
         Ok(line) => line,

@@ -127,3 +127,16 @@ fn ctrl_c_ends_the_run_and_keeps_what_was_measured() {
         serde_json::from_str(&std::fs::read_to_string(latest.join("manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["interrupted"], serde_json::json!(true));
 }
+
+#[test]
+fn the_selftest_finds_exactly_the_faults_that_were_made_and_no_latency_below_the_truth() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = busmark(dir.path(), &["selftest", "--json"]);
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    for what in ["deliveries expected", "lost", "duplicate", "corrupt"] {
+        let finding = findings.iter().find(|finding| finding["what"] == what).expect(what);
+        assert!(finding["done"].as_f64() > Some(0.0) && finding["done"] == finding["measured"], "{finding}");
+    }
+    let p50 = findings.iter().find(|finding| finding["what"] == "transit time p50, µs").unwrap();
+    assert!(p50["measured"].as_f64().unwrap() >= p50["done"].as_f64().unwrap() - 1.0, "{p50}");
+}

@@ -1,11 +1,14 @@
 //! What the generator manages on this machine: the same workload against a peer that does nothing but pass
 //! messages on (`busmark serve peer`), over the same sockets, framing and client.
 
+use std::io;
 use std::time::Duration;
 
-use crate::scenario::{Broker, DriverConfig, Extent, Phases, Rate, Scenario, Target, Trials};
+use crate::scenario::{
+    Broker, Delivery, DriverConfig, Extent, NatsCoreOptions, Phases, Rate, Scenario, Target, Trials,
+};
 use crate::target;
-use crate::trial::{self, TrialError, TrialPlan};
+use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
 
 /// Length of each of the two measurements.
 const MEASURE: Duration = Duration::from_secs(1);
@@ -49,12 +52,32 @@ impl std::fmt::Display for Calibration {
     }
 }
 
-/// The protocol a driver speaks, as the peer names it; `None` where there is no peer for it.
-fn protocol(driver: &DriverConfig) -> Option<(&'static str, &'static str)> {
-    match driver {
-        DriverConfig::RedisPubsub(_) => Some(("resp", "redis")),
-        DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) | DriverConfig::Loopback(_) => None,
-    }
+/// A target that is the peer, with more of its flags; `None` where the peer doesn't speak the driver's
+/// protocol.
+///
+/// # Errors
+/// When this program can't be found.
+pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result<Option<Target>> {
+    let (driver, protocol, scheme) = match driver {
+        DriverConfig::RedisPubsub(_) => (driver.clone(), "resp", "redis"),
+        // A stream needs a server that keeps it; what its driver costs on the way is that of core messages.
+        DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => {
+            (DriverConfig::NatsCore(NatsCoreOptions::default()), "nats", "nats")
+        }
+        DriverConfig::Loopback(_) => return Ok(None),
+    };
+    let program = std::env::current_exe()?.display().to_string();
+    let words = [program.as_str(), "serve", "peer", "--protocol", protocol, "--listen", "127.0.0.1:{port}"];
+    Ok(Some(Target {
+        name: "peer".to_owned(),
+        driver,
+        broker: Broker::Command {
+            argv: words.iter().map(|word| (*word).to_owned()).chain(flags.iter().cloned()).collect(),
+            url: format!("{scheme}://127.0.0.1:{{port}}"),
+            ready_within: Duration::from_secs(5),
+        },
+        optional: false,
+    }))
 }
 
 /// Measures ceiling and floor for a target's driver; `None` where the peer doesn't speak its protocol.
@@ -66,19 +89,7 @@ pub fn calibrate(
     scenario: &Scenario,
     target: &Target,
 ) -> Result<Option<Calibration>, TrialError> {
-    let Some((protocol, scheme)) = protocol(&target.driver) else { return Ok(None) };
-    let program = std::env::current_exe()?.display().to_string();
-    let words = [program.as_str(), "serve", "peer", "--protocol", protocol, "--listen", "127.0.0.1:{port}"];
-    let peer = Target {
-        name: "null peer".to_owned(),
-        driver: target.driver.clone(),
-        broker: Broker::Command {
-            argv: words.iter().map(|word| (*word).to_owned()).collect(),
-            url: format!("{scheme}://127.0.0.1:{{port}}"),
-            ready_within: Duration::from_secs(5),
-        },
-        optional: false,
-    };
+    let Some(peer) = peer_target(&target.driver, &[])? else { return Ok(None) };
     let ceiling = measure(runtime, scenario, &peer, Rate::Max)?;
     let floor = measure(runtime, scenario, &peer, Rate::PerSecond(FLOOR_RATE))?;
     let delivery = floor.latencies.delivery_time;
@@ -101,15 +112,30 @@ fn measure(
     let mut scenario = scenario.clone();
     scenario.workload.rate = rate;
     scenario.workload.in_flight = scenario.workload.in_flight.max(10_000);
+    // The peer has no groups: a work queue is measured as fan-out to one of each group.
+    if scenario.workload.delivery == Delivery::WorkQueue {
+        scenario.workload.delivery = Delivery::FanOut;
+        scenario.workload.subscribers = scenario.workload.subscribers.min(1);
+        scenario.workload.subscriber_connections = scenario.workload.subscribers;
+    }
     scenario.phases = Phases {
         warm_up: Duration::from_millis(300),
         measure: Extent::Time(MEASURE),
         drain: Duration::from_secs(2),
     };
     scenario.trials = Trials { count: 1, ..scenario.trials };
-    let mut broker = runtime.block_on(target::Broker::start(peer))?;
-    let plan = TrialPlan { scenario: &scenario, target: peer, trial: 1, seed: scenario.trials.seed };
+    Ok(run_once(runtime, &scenario, peer)?.record)
+}
+
+/// One trial of a scenario on a target that need not be one of its own.
+pub(super) fn run_once(
+    runtime: &tokio::runtime::Runtime,
+    scenario: &Scenario,
+    target: &Target,
+) -> Result<TrialOutcome, TrialError> {
+    let mut broker = runtime.block_on(target::Broker::start(target))?;
+    let plan = TrialPlan { scenario, target, trial: 1, seed: scenario.trials.seed };
     let outcome = trial::run(runtime, &plan, &mut broker, &mut |_| true);
     runtime.block_on(broker.stop())?;
-    Ok(outcome?.record)
+    outcome
 }

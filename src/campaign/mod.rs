@@ -3,10 +3,12 @@
 mod calibrate;
 mod interrupt;
 mod order;
+mod selftest;
 
 pub use calibrate::{Calibration, calibrate};
 pub use interrupt::Interrupt;
 pub use order::order;
+pub use selftest::{Finding, selftest};
 
 use crate::measure::Live;
 use crate::scenario::{Scenario, Target};

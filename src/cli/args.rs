@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{brokers, report, results, scenario, serve};
+use super::{brokers, report, results, scenario, selftest, serve};
 
 /// Benchmarks messaging systems and accounts for every message.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ pub(super) enum Command {
     /// List or prune finished runs.
     #[command(subcommand)]
     Results(results::ResultsCommand),
+    /// Drive a peer with known delays and faults, and print the instrument's own error.
+    Selftest(selftest::SelftestArgs),
     /// Run a bundled engine.
     Serve(serve::ServeArgs),
 }

@@ -9,6 +9,7 @@ pub mod report;
 pub mod results;
 mod run;
 pub mod scenario;
+mod selftest;
 pub mod serve;
 pub mod serve_jetstream;
 pub mod serve_peer;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Brokers(args) => brokers::run(args),
         Command::Report(args) => report::run(args),
         Command::Results(command) => results::run(command),
+        Command::Selftest(args) => selftest::run(args),
         Command::Serve(args) => serve::run(args),
     };
     done.unwrap_or_else(|error| {

@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::exit::say;
-use crate::engine::peer::{self, Faults, Step};
+use crate::engine::peer::{self, Faults, Speech, Step};
 
 /// What the peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PeerProtocol {
     /// Redis's.
     Resp,
+    /// NATS's.
+    Nats,
 }
 
 /// Flags of `busmark serve peer`.
@@ -58,7 +60,10 @@ pub(super) fn run(args: &PeerArgs) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     let listening = |address| say(&format!("Listening on {address}"));
-    let PeerProtocol::Resp = args.protocol;
-    peer::serve(args.listen, faults, args.account.clone(), listening)?;
+    let speech = match args.protocol {
+        PeerProtocol::Resp => Speech::Resp,
+        PeerProtocol::Nats => Speech::Nats,
+    };
+    peer::serve((args.listen, speech), faults, args.account.clone(), listening)?;
     Ok(ExitCode::SUCCESS)
 }

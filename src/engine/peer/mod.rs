@@ -1,10 +1,12 @@
-//! The instrument's own reference: the least a Redis-style broker can do, on one thread, with delays and
+//! The instrument's own reference: the least a broker can do, on one thread, with delays and
 //! faults that are known exactly. Without any it is the null peer, against which the generator's ceiling and
 //! floor on this machine are measured; with some, `busmark selftest` compares what was done to messages with
 //! what was measured.
 
 mod faults;
 mod server;
+mod speech;
 
 pub use faults::{Faults, Stats, Step};
 pub use server::{PeerError, serve};
+pub use speech::Speech;

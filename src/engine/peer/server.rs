@@ -12,8 +12,8 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::faults::{Fate, Faults, Fortune, Stats};
+use super::speech::{Speech, Talk, Wish};
 use crate::clock::{Clock, Nanos};
-use crate::wire::resp::{CommandParser, Limits, MessageHead, Protocol, Writer};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -44,7 +44,7 @@ pub enum PeerError {
 
 struct Connection {
     stream: TcpStream,
-    parser: CommandParser,
+    talk: Talk,
     input: Vec<u8>,
     output: Vec<u8>,
     written: usize,
@@ -63,14 +63,23 @@ struct Held {
     frame: Vec<u8>,
 }
 
+/// A subscription: the connection, and its own name for it.
+#[derive(Debug, Clone)]
+struct Reader {
+    connection: usize,
+    name: Vec<u8>,
+}
+
 struct Peer {
     clock: Clock,
+    speech: Speech,
     connections: Slab<Connection>,
-    channels: HashMap<Vec<u8>, Vec<usize>>,
+    channels: HashMap<Vec<u8>, Vec<Reader>>,
     dirty: Vec<usize>,
     scratch: Vec<u8>,
     held: BinaryHeap<Reverse<Held>>,
     fortune: Option<Fortune>,
+    number: u64,
     stats: Stats,
     stats_to: Option<PathBuf>,
     stats_written: u64,
@@ -82,7 +91,7 @@ struct Peer {
 /// # Errors
 /// If the address can't be had or the event loop fails.
 pub fn serve(
-    address: SocketAddr,
+    (address, speech): (SocketAddr, Speech),
     faults: Faults,
     stats_to: Option<PathBuf>,
     listening: impl FnOnce(SocketAddr),
@@ -94,12 +103,14 @@ pub fn serve(
     let fortune = (!faults.none()).then(|| Fortune::new(faults));
     let mut peer = Peer {
         clock: Clock::real(),
+        speech,
         connections: Slab::new(),
         channels: HashMap::new(),
         dirty: Vec::new(),
         scratch: vec![0; READ_BYTES],
         held: BinaryHeap::new(),
         fortune,
+        number: 0,
         stats: Stats::default(),
         stats_to,
         stats_written: 0,
@@ -143,11 +154,12 @@ impl Peer {
             let entry = self.connections.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(entry.key()), interest)?;
+            let (talk, greeting) = self.speech.begin();
             entry.insert(Connection {
                 stream,
-                parser: CommandParser::default(),
+                talk,
                 input: Vec::new(),
-                output: Vec::new(),
+                output: greeting.to_vec(),
                 written: 0,
                 dirty: false,
                 gone: false,
@@ -185,87 +197,73 @@ impl Peer {
     fn obey(&mut self, key: usize, read_at: Nanos) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let input = std::mem::take(&mut connection.input);
-        let mut parser = std::mem::take(&mut connection.parser);
+        let mut talk = std::mem::take(&mut connection.talk);
         let mut reply = std::mem::take(&mut connection.output);
         let mut at = 0;
         let broken = loop {
-            match parser.parse(&input[at..], Limits::default()) {
-                Ok(Some(length)) => {
-                    let args: Vec<&[u8]> =
-                        (0..parser.len()).map(|index| parser.arg(&input[at..], index)).collect();
-                    self.command(key, &args, read_at, &mut reply);
+            match talk.next(&input[at..], &mut reply) {
+                Ok(Some((wish, length))) => {
+                    self.grant(key, wish, read_at, &mut reply);
                     at += length;
                 }
                 Ok(None) => break false,
-                Err(_) => break true,
+                Err(_broken) => break true,
             }
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.input = input;
         connection.input.drain(..at);
-        connection.parser = parser;
+        connection.talk = talk;
         // What others published to this connection meanwhile comes behind its own replies.
         reply.append(&mut connection.output);
         connection.output = reply;
         connection.gone |= broken;
     }
 
-    fn command(&mut self, key: usize, args: &[&[u8]], read_at: Nanos, reply: &mut Vec<u8>) {
-        let Some((name, rest)) = args.split_first() else { return };
-        let mut writer = Writer::new(reply, Protocol::Resp2);
-        match (name.to_ascii_uppercase().as_slice(), rest) {
-            (b"PUBLISH", [channel, payload]) => {
+    fn grant(&mut self, key: usize, wish: Wish<'_>, read_at: Nanos, reply: &mut Vec<u8>) {
+        match wish {
+            Wish::Publish { channel, payload } => {
                 let receivers = self.publish(channel, payload, read_at);
-                writer.integer(receivers);
+                self.speech.published(receivers, reply);
             }
-            (b"SUBSCRIBE", channels) => {
+            Wish::Subscribe { channels, name } => {
                 for channel in channels {
-                    let subscribers = self.channels.entry(channel.to_vec()).or_default();
-                    if !subscribers.contains(&key) {
-                        subscribers.push(key);
-                    }
-                    writer.push(3);
-                    writer.bulk(b"subscribe");
-                    writer.bulk(channel);
-                    writer.integer(1);
+                    let readers = self.channels.entry(channel.to_vec()).or_default();
+                    readers.push(Reader { connection: key, name: name.to_vec() });
                 }
             }
-            (b"PING", _) => writer.simple("PONG"),
-            (b"INFO", _) => writer.bulk(b"redis_version:8.0.0\r\nrun_id:peer\r\nloading:0\r\n"),
-            (b"CONFIG", _) => writer.array(0),
-            (b"CLIENT" | b"AUTH" | b"SELECT", _) => writer.simple("OK"),
-            _ => writer.error(b"ERR the peer does PUBLISH and SUBSCRIBE only"),
+            Wish::Nothing => {}
         }
     }
 
     /// Fans a message out; gives the number of subscribers.
-    fn publish(&mut self, channel: &[u8], payload: &[u8], read_at: Nanos) -> i64 {
+    fn publish(&mut self, channel: &[u8], payload: &[u8], read_at: Nanos) -> usize {
         self.stats.published += 1;
-        let Some(subscribers) = self.channels.get(channel).cloned() else { return 0 };
-        for &subscriber in &subscribers {
-            self.stats.expected += 1;
-            match self.fortune.as_mut().map(Fortune::next) {
-                None => self.deliver(subscriber, channel, payload),
-                Some((fate, delay)) => {
-                    let fate = (fate, delay);
-                    self.hold(subscriber, (channel, payload), fate, read_at);
+        let Self { channels, connections, dirty, speech, fortune, stats, .. } = self;
+        let Some(readers) = channels.get(channel) else { return 0 };
+        stats.expected += readers.len() as u64;
+        let count = readers.len();
+        if fortune.is_none() {
+            for reader in readers {
+                let Some(connection) = connections.get_mut(reader.connection) else { continue };
+                speech.append_message(&mut connection.output, channel, &reader.name, payload);
+                if !std::mem::replace(&mut connection.dirty, true) {
+                    dirty.push(reader.connection);
                 }
             }
+            return count;
         }
-        subscribers.len() as i64
-    }
-
-    /// Appends a message to a subscriber's output.
-    fn deliver(&mut self, key: usize, channel: &[u8], payload: &[u8]) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        Writer::new(&mut connection.output, Protocol::Resp2).message(MessageHead::Message, channel, payload);
-        self.mark(key);
+        for reader in readers.clone() {
+            let fate = self.fortune.as_mut().map_or((Fate::Whole, 0), Fortune::next);
+            self.hold(&reader, (channel, payload), fate, read_at);
+        }
+        count
     }
 
     /// Keeps a message back, with what is to happen to it.
     fn hold(
         &mut self,
-        connection: usize,
+        reader: &Reader,
         (channel, payload): (&[u8], &[u8]),
         (fate, delay): (Fate, Nanos),
         read_at: Nanos,
@@ -291,8 +289,9 @@ impl Peer {
         };
         for copy in 0..copies {
             let mut frame = Vec::new();
-            Writer::new(&mut frame, Protocol::Resp2).message(MessageHead::Message, channel, &payload);
-            let number = self.stats.expected * 2 + copy;
+            self.speech.append_message(&mut frame, channel, &reader.name, &payload);
+            self.number += 1;
+            let (number, connection) = (self.number, reader.connection);
             let counts = copy == 0 && fate != Fate::Corrupt;
             self.held.push(Reverse(Held { at: read_at + delay, number, connection, read_at, counts, frame }));
         }
@@ -338,7 +337,7 @@ impl Peer {
     fn remove(&mut self, key: usize) {
         self.connections.remove(key);
         self.channels.retain(|_, subscribers| {
-            subscribers.retain(|&subscriber| subscriber != key);
+            subscribers.retain(|reader| reader.connection != key);
             !subscribers.is_empty()
         });
         self.write_stats();

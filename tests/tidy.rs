@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("driver", &["scenario", "wire"]),
     ("target", &["scenario", "driver"]),
     ("trial", &["scenario", "load", "driver", "measure", "target"]),
-    ("campaign", &["scenario", "trial", "measure", "gate", "target"]),
+    ("campaign", &["scenario", "trial", "measure", "gate", "target", "driver"]),
     ("gate", &["scenario", "measure"]),
     ("report", &["scenario", "measure", "gate"]),
     ("engine", &["wire"]),

@@ -4,6 +4,7 @@ mod calibrate;
 mod interrupt;
 mod order;
 mod selftest;
+mod unlike;
 
 pub use calibrate::{Calibration, calibrate};
 pub use interrupt::Interrupt;
@@ -50,13 +51,20 @@ pub fn run(
 ) -> std::io::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ending = Ending::default();
+    let unlike = unlike::compared(scenario);
     let mut gone = vec![false; scenario.targets.len()];
     for (trial, index) in order(scenario) {
         if gone[index] || interrupt.requested() {
             continue;
         }
         let target = &scenario.targets[index];
-        let plan = TrialPlan { scenario, target, trial, seed: trial_seed(scenario, trial) };
+        let plan = TrialPlan {
+            scenario,
+            target,
+            trial,
+            seed: trial_seed(scenario, trial),
+            unlike: unlike.as_deref(),
+        };
         match one_trial(&runtime, &plan, interrupt, observer) {
             Ok(outcome) => {
                 ending.finished += 1;

@@ -1,7 +1,7 @@
 //! Waits for intended send times on one thread, for all its publishing connections.
 //!
-//! One pacer task per thread sleeps until shortly before the next due time, spins the rest by yielding to
-//! the thread's other tasks, takes every message that is due, and wakes the connections concerned. It runs
+//! One pacer task per thread sleeps until shortly before the next due time (by as much as its timer has been
+//! late of late, 50 µs at most), spins the rest by yielding to the thread's other tasks, takes every message that is due, and wakes the connections concerned. It runs
 //! whatever state the connections are in, so its lag is the generator's own lateness and nothing else; what
 //! a connection adds by back-pressure is its stall.
 
@@ -19,6 +19,9 @@ use crate::clock::{Clock, Nanos};
 
 /// Sleep no longer than this at a time, so that a stop is noticed.
 const LONGEST_SLEEP: Nanos = 10_000_000;
+
+/// A sleep shorter than this costs more than the spin that it saves.
+const SHORTEST_SLEEP: Nanos = 2_000;
 
 /// Wake records that a blocked connection keeps; later ones are merged into the last, which then says a
 /// wake time before they were due: take the later of the two.
@@ -101,6 +104,8 @@ pub struct Pacer {
     clock: Clock,
     start: Nanos,
     spin_max: Nanos,
+    /// How late the timer tends to be: it is asked to ring this much early.
+    margin: Cell<Nanos>,
     meter: Rc<SpinMeter>,
     heap: BinaryHeap<Reverse<(Nanos, usize)>>,
     schedules: Vec<(Schedule, PacerHandle)>,
@@ -111,7 +116,8 @@ impl Pacer {
     #[must_use]
     pub fn new(clock: Clock, start: Nanos, spin: bool, meter: Rc<SpinMeter>) -> Self {
         let spin_max = if spin { SPIN_MAX.as_nanos() as Nanos } else { 0 };
-        Self { clock, start, spin_max, meter, heap: BinaryHeap::new(), schedules: Vec::new() }
+        let margin = Cell::new(spin_max);
+        Self { clock, start, spin_max, margin, meter, heap: BinaryHeap::new(), schedules: Vec::new() }
     }
 
     /// Adds a connection, which keeps a clone of the schedule to know what it is told to send.
@@ -156,12 +162,21 @@ impl Pacer {
                 return Ok(now.saturating_sub(self.start));
             }
             let left = due_at - now;
-            if left > self.spin_max {
-                timer.sleep((left - self.spin_max).min(LONGEST_SLEEP)).await?;
+            if left > self.margin.get() + SHORTEST_SLEEP {
+                let nap = (left - self.margin.get()).min(LONGEST_SLEEP);
+                timer.sleep(nap).await?;
+                self.learn(self.clock.now().saturating_sub(now + nap));
             } else {
                 self.spin_once(now).await;
             }
         }
+    }
+
+    /// The timer rang this late: a worse lateness counts at once, a better one little by little.
+    fn learn(&self, late: Nanos) {
+        let margin = self.margin.get();
+        let learnt = if late > margin { late } else { margin - (margin - late) / 16 };
+        self.margin.set(learnt.min(self.spin_max));
     }
 
     /// Lets the other tasks run once; if none had anything to do, the time counts as spin.
@@ -255,6 +270,20 @@ mod tests {
             assert!(handle.0.wakes.borrow().len() <= WAKES_MAX);
             assert_eq!(std::iter::from_fn(|| handle.take()).count(), 50_000);
         });
+    }
+
+    #[test]
+    fn the_margin_grows_at_once_shrinks_slowly_and_never_exceeds_the_spin() {
+        let pacer = Pacer::new(Clock::manual(), 0, true, Rc::default());
+        (0..200).for_each(|_| pacer.learn(4_000));
+        assert!((4_000..4_100).contains(&pacer.margin.get()), "{}", pacer.margin.get());
+        pacer.learn(30_000);
+        assert_eq!(pacer.margin.get(), 30_000);
+        pacer.learn(5_000_000);
+        assert_eq!(pacer.margin.get(), 50_000);
+        let calm = Pacer::new(Clock::manual(), 0, false, Rc::default());
+        calm.learn(30_000);
+        assert_eq!(calm.margin.get(), 0, "without leave to spin it sleeps to the end");
     }
 
     #[test]

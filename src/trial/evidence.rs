@@ -30,7 +30,7 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
         counts: record.counts.clone(),
         broker_restarted: watched.broker_died.is_some()
             || after.as_ref().is_some_and(|after| after.server != before.server),
-        unlike: None,
+        unlike: remains.plan.unlike.map(str::to_owned),
         client_drops: remains.subscribing.iter().map(|report| report.client_drops).sum(),
         negative,
         above_range,

@@ -31,6 +31,8 @@ pub struct TrialPlan<'a> {
     pub trial: u32,
     /// Seeds everything random in it.
     pub seed: u64,
+    /// Unlike guarantees that an expectation sets against each other, in words.
+    pub unlike: Option<&'a str>,
 }
 
 /// Everything that came out of a trial.

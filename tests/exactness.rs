@@ -137,3 +137,11 @@ fn a_trial_ends_in_time_when_the_bus_stalls_for_longer_than_the_drain() {
     assert!(record.counts.delivered > 0 && record.counts.delivered < record.counts.sent);
     assert_books_close(&record);
 }
+
+#[test]
+fn a_closed_loop_that_nobody_reads_goes_as_fast_as_it_is_answered() {
+    let workload = "payload = \"16B\"\nrate = \"max\"\nsubscribers = 0\nin_flight = 1000000";
+    let (record, _) = run(&scenario(workload, "measure = { messages = 300000 }\ndrain = \"2s\"", ""));
+    assert_eq!((record.counts.sent, record.counts.expected, record.counts.unknown), (300_000, 0, 0));
+    assert_books_close(&record);
+}

@@ -220,7 +220,7 @@ impl<P: Publisher> Connection<P> {
             if appended > 0 || self.held.is_some() {
                 self.flush().await?;
                 tokio::task::yield_now().await;
-            } else if setup.acks_close_window {
+            } else if setup.acks_close_window || self.window.credit() > 0 {
                 self.wait_for_acks(listener).await?;
             } else {
                 self.wait_for_receivers(listener).await?;

@@ -3,7 +3,7 @@
 /// Largest probability that the true median lies beyond one bound.
 const ALPHA: f64 = 0.05;
 
-/// Fewest trials that give such bounds: (1/2)^5 is the first power of a half below [`ALPHA`].
+/// Fewest trials that give such bounds: (1/2)^5 is the first power of a half below `ALPHA`.
 pub const TRIALS_MIN: usize = 5;
 
 /// A median with its bounds.

@@ -2,7 +2,7 @@
 //! tests of the trial and the floor of the harness's own cost.
 //!
 //! Publishers and subscribers may live on different threads. Each subscribing connection has one bounded
-//! [`ring::Ring`]; a publisher takes its lock once per flush, a subscriber once per batch. A full ring stalls
+//! `Ring`; a publisher takes its lock once per flush, a subscriber once per batch. A full ring stalls
 //! the publishers, so a slow subscriber is felt and nothing is lost unless a fault says so.
 
 mod bus;

@@ -208,7 +208,7 @@ fn drive(run: &Run) -> (Counts, Model, Vec<(u64, u64)>) {
         if run.garbage && prng.below(20) == 0 {
             let sequence = books[0].sent_count() + prng.next_u64() % (1 << 40);
             assert_eq!(ledgers[0].note(0, sequence, false), Arrival::NeverSent);
-            ledgers[0].corrupt(0, sequence);
+            assert!(!ledgers[0].corrupt(0, sequence));
         }
         if step % 32 == 0 {
             ledgers.iter_mut().for_each(ReceiverLedger::advance);
@@ -259,8 +259,9 @@ fn apply(
             assert_eq!(found, expected, "{event:?}");
         }
         Event::Damaged { receiver, lane, sequence } => {
-            ledgers[receiver].corrupt(lane, sequence);
+            let taken = ledgers[receiver].corrupt(lane, sequence);
             model.damaged((receiver, lane, sequence));
+            return taken;
         }
     }
     true

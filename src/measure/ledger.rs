@@ -188,10 +188,11 @@ impl ReceiverLedger {
     }
 
     /// Notes a message that came identified but damaged. It is corrupt unless a whole copy comes as well.
-    pub fn corrupt(&mut self, slot: usize, sequence: u64) {
+    /// False if it came too late for the ledger, or was never sent.
+    pub fn corrupt(&mut self, slot: usize, sequence: u64) -> bool {
         let lane = &mut self.lanes[slot];
         if lane.reach(sequence, &mut self.sums, self.judging.answers).is_err() {
-            return;
+            return false;
         }
         let (index, bit) = lane.locate(sequence);
         let words = lane.delivered.len();
@@ -204,6 +205,7 @@ impl ReceiverLedger {
         } else if !came {
             self.gaps -= 1;
         }
+        true
     }
 
     /// Times the last delivery of a fan-out message: call it with first deliveries of the measured phase.

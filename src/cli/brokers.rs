@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::terminal::say;
 use crate::target::{self, Found, System};
 
 /// Exit code for brokers that can't be had.
@@ -78,11 +79,6 @@ fn listed(found: &[Found]) -> String {
         }
     };
     System::ALL.map(line).concat()
-}
-
-#[expect(clippy::print_stdout, reason = "the command line owns stdout")]
-fn say(text: &str) {
-    print!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "progress goes to stderr, results to stdout")]

@@ -7,7 +7,7 @@ use super::exit::complain;
 use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
 use crate::measure::{Host, Live};
-use crate::report::{Build, Curve, Manifest, Progress, ResultsFolder, TargetManifest, Trial};
+use crate::report::{Build, Manifest, Progress, ResultsFolder, TargetManifest, Trial};
 use crate::scenario::{Broker, Scenario, Target, shipped};
 use crate::trial::{TrialError, TrialOutcome};
 
@@ -53,7 +53,7 @@ impl Observer for Keeper {
         let ceiling = self.calibrations.iter().find(of).map(|known| known.ceiling_per_s);
         record.percent_of_ceiling =
             record.publishes_per_s.zip(ceiling).map(|(rate, ceiling)| 100.0 * rate / ceiling);
-        let trial = Trial { curves: curves(&outcome), record: outcome.record };
+        let trial = Trial::of(outcome.record, &outcome.collected.totals);
         let (log, start) = (&outcome.collected.log, outcome.started_unix_nanos);
         self.folder.write_log(&trial.record, log, start).map_err(io::Error::other)?;
         let name = trial.record.target.clone();
@@ -84,23 +84,6 @@ impl Observer for Keeper {
             complain(&format!("the manifest could not be written: {error}"));
         }
     }
-}
-
-/// Latency curves of a trial; what was expected and never came ranks as +∞ where it belongs.
-fn curves(outcome: &TrialOutcome) -> Vec<Curve> {
-    let latencies = &outcome.record.latencies;
-    let missing = |metric: &str| {
-        let quantiles = match metric {
-            "delivery_time" => latencies.delivery_time,
-            "service_time" => latencies.service_time,
-            "response_time" => latencies.response_time,
-            _ => None,
-        };
-        quantiles.map_or(0, |quantiles| quantiles.missing)
-    };
-    let named = outcome.collected.totals.named();
-    let filled = named.into_iter().filter(|(_, histogram)| histogram.count() > 0);
-    filled.map(|(metric, histogram)| Curve::of(metric, histogram, missing(metric))).collect()
 }
 
 /// Everything about a run that is known before it starts.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
+use super::terminal::say;
 use crate::scenario::{Override, ScenarioError, schema, shipped};
 
 /// Exit code for a wrong scenario.
@@ -72,11 +73,6 @@ pub fn run(command: &ScenarioCommand) -> anyhow::Result<ExitCode> {
         }
         Err(error) => wrong(&error),
     })
-}
-
-#[expect(clippy::print_stdout, reason = "the command line owns stdout")]
-fn say(text: &str) {
-    print!("{text}");
 }
 
 /// Prints what is wrong with a scenario.

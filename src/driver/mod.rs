@@ -19,6 +19,7 @@ pub mod loopback;
 pub mod nats;
 mod open;
 pub mod redis_pubsub;
+mod socket;
 
 pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};

@@ -1,11 +1,10 @@
 //! Where a Redis is and who we are to it.
 
-use std::path::PathBuf;
-
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use super::fatal;
 use crate::driver::DriverError;
+use crate::driver::socket::Place;
 
 /// A parsed `redis://` or `unix://` URL. Its `Debug` shows no password.
 #[derive(Clone)]
@@ -14,13 +13,6 @@ pub(super) struct Address {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: i64,
-}
-
-/// Host and port, or the path of a socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    Tcp(String, u16),
-    Unix(PathBuf),
 }
 
 impl Address {
@@ -51,14 +43,5 @@ impl std::fmt::Debug for Address {
             .field("place", &self.place)
             .field("database", &self.database)
             .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
     }
 }

@@ -12,11 +12,9 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::address::{Address, Place};
-use super::{
-    CHANNELS_PER_COMMAND, FRAME_BYTES, OUTPUT_BYTES, Readers, SETUP_LIMIT, check_length, disconnected, fatal,
-    no_topic,
-};
+use super::address::Address;
+use super::{CHANNELS_PER_COMMAND, FRAME_BYTES, Readers, check_length, disconnected, fatal, no_topic};
+use crate::driver::socket::{OUTPUT_BYTES, Place, SETUP_LIMIT};
 use crate::driver::{
     AckRun, AckToken, Delivery, Driver, DriverError, Enqueued, Guarantees, Leftovers, Outcome, Publisher,
     Subscriber,

@@ -9,18 +9,12 @@ mod wire;
 pub use library::{LibraryClient, LibraryPublisher, LibrarySubscriber};
 pub use wire::{WireClient, WirePublisher, WireSubscriber};
 
-use std::time::Duration;
-
 use super::{Acknowledgement, Delivery, DeliveryGuarantee, DriverError, Durability, ErrorKind, Guarantees};
 use crate::scenario::{self, Subscription, TopicId, Topology};
 use crate::wire::resp::MAX_BULK;
 
 /// Name of the driver in errors and results.
 const NAME: &str = "redis-pubsub";
-/// Connecting, authenticating and subscribing may each take this long.
-const SETUP_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes queued for the socket at most, unless a single frame is larger.
-const OUTPUT_BYTES: usize = 256 * 1024;
 /// Marks a topic that a connection does not read.
 const NOBODY: u32 = u32::MAX;
 /// Bytes of a PUBLISH frame besides channel and payload, at most.

@@ -1,5 +1,6 @@
-use super::address::{Address, Place};
+use super::address::Address;
 use super::*;
+use crate::driver::socket::Place;
 use crate::scenario::Subscribe;
 
 fn topology() -> Topology {

@@ -12,7 +12,6 @@ pub use subscriber::WireSubscriber;
 use super::address::Address;
 use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
 use crate::scenario::{Subscription, Topology};
-use link::Link;
 
 /// Redis Pub/Sub over a plain socket.
 #[derive(Debug, Clone)]
@@ -41,11 +40,11 @@ impl Driver for WireClient {
     /// Pub/Sub stores nothing, so there is nothing to clear; this finds out whether the server is there.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         super::check(topology)?;
-        Link::open(&self.address, 0).await.map(drop)
+        link::open(&self.address, 0).await.map(drop)
     }
 
     async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Self::Publisher, DriverError> {
-        Ok(WirePublisher::new(Link::open(&self.address, 0).await?, topology))
+        Ok(WirePublisher::new(link::open(&self.address, 0).await?, topology))
     }
 
     async fn subscriber(
@@ -53,8 +52,8 @@ impl Driver for WireClient {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
-        let link = Link::open(&self.address, topology.payload_max).await?;
-        WireSubscriber::subscribe(link, topology, subscriptions).await
+        let socket = link::open(&self.address, topology.payload_max).await?;
+        WireSubscriber::subscribe(socket, topology, subscriptions).await
     }
 
     async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {

@@ -1,10 +1,11 @@
 //! The publishing side: PUBLISH frames in one output buffer, replies counted in order.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
-use super::super::{FRAME_BYTES, NAME, OUTPUT_BYTES, check_length, fatal, no_topic};
-use super::link::{Link, broken};
+use super::super::{FRAME_BYTES, NAME, check_length, fatal, no_topic};
+use super::link::broken;
+use crate::driver::socket::{Output, Socket};
 use crate::driver::{AckRun, DriverError, Enqueued, Outcome, Publisher};
 use crate::scenario::{TopicId, Topology};
 use crate::wire::resp::{PublishFrame, Reply, integer_run, scan};
@@ -12,13 +13,11 @@ use crate::wire::resp::{PublishFrame, Reply, integer_run, scan};
 /// A publishing connection over a plain socket.
 #[derive(Debug)]
 pub struct WirePublisher {
-    link: Link,
+    socket: Socket,
     topology: Topology,
     /// By topic; built at the first message there.
     frames: Vec<Option<PublishFrame>>,
-    output: Vec<u8>,
-    /// Bytes of `output` that the socket has taken.
-    written: usize,
+    output: Output,
     answers: Answers,
 }
 
@@ -32,49 +31,14 @@ struct Answers {
 }
 
 impl WirePublisher {
-    pub(super) fn new(link: Link, topology: &Topology) -> Self {
+    pub(super) fn new(socket: Socket, topology: &Topology) -> Self {
         Self {
-            link,
+            socket,
             frames: vec![None; topology.topics as usize],
             topology: topology.clone(),
-            output: Vec::new(),
-            written: 0,
+            output: Output::default(),
             answers: Answers::default(),
         }
-    }
-
-    /// Moves what was written out of the way; whether `more` bytes then fit.
-    #[cold]
-    fn make_room(&mut self, more: usize) -> bool {
-        self.output.drain(..self.written);
-        self.written = 0;
-        self.output.is_empty() || self.output.len() + more <= OUTPUT_BYTES
-    }
-
-    fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        each: &mut impl FnMut(AckRun),
-    ) -> Poll<Result<(), DriverError>> {
-        while self.written < self.output.len() {
-            match self.link.poll_write(cx, &self.output[self.written..]) {
-                Poll::Ready(Ok(count)) => self.written += count,
-                Poll::Ready(Err(error)) => {
-                    // What was answered before the end is known, and is still to be had.
-                    while let Poll::Ready(Ok(())) = self.link.poll_read(cx) {
-                        self.answers.take(&mut self.link, each)?;
-                    }
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Pending => {
-                    ready!(self.link.poll_read(cx))?;
-                    self.answers.take(&mut self.link, each)?;
-                }
-            }
-        }
-        self.output.clear();
-        self.written = 0;
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -83,7 +47,7 @@ impl Publisher for WirePublisher {
     fn enqueue(&mut self, topic: TopicId, payload: &[u8]) -> Result<Enqueued, DriverError> {
         check_length(payload)?;
         let more = self.topology.prefix.len() + FRAME_BYTES + payload.len();
-        if self.output.len() + more > OUTPUT_BYTES && !self.make_room(more) {
+        if !self.output.has_room(more) {
             return Ok(Enqueued::Full);
         }
         let frame = match self.frames.get_mut(topic.0 as usize) {
@@ -91,20 +55,21 @@ impl Publisher for WirePublisher {
             Some(slot) => slot.insert(PublishFrame::new(self.topology.topic_name(topic).as_bytes())),
             None => return Err(no_topic(topic)),
         };
-        frame.append(&mut self.output, payload);
+        frame.append(self.output.frames(), payload);
         self.answers.enqueued += 1;
         Ok(Enqueued::Yes)
     }
 
     async fn flush(&mut self, each: &mut impl FnMut(AckRun)) -> Result<(), DriverError> {
-        poll_fn(|cx| self.poll_flush(cx, each)).await
+        let Self { socket, output, answers, .. } = self;
+        poll_fn(|cx| output.poll_flush(cx, socket, |socket, _| answers.take(socket, each).map(drop))).await
     }
 
     async fn acks(&mut self, each: &mut impl FnMut(AckRun)) -> Result<(), DriverError> {
         poll_fn(|cx| {
             loop {
-                ready!(self.link.poll_read(cx))?;
-                if self.answers.take(&mut self.link, each)? {
+                ready!(self.socket.poll_read(cx))?;
+                if self.answers.take(&mut self.socket, each)? {
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -115,16 +80,16 @@ impl Publisher for WirePublisher {
 
 impl Answers {
     /// Hands over all whole replies; whether there were any.
-    fn take(&mut self, link: &mut Link, each: &mut impl FnMut(AckRun)) -> Result<bool, DriverError> {
+    fn take(&mut self, socket: &mut Socket, each: &mut impl FnMut(AckRun)) -> Result<bool, DriverError> {
         let before = self.answered;
         loop {
-            let run = integer_run(link.unread());
-            link.consume(run.length);
+            let run = integer_run(socket.unread());
+            socket.consume(run.length);
             self.hand_over(run.count, Outcome::Accepted, each)?;
-            if link.unread().is_empty() {
+            if socket.unread().is_empty() {
                 break;
             }
-            let (outcome, length) = match scan(link.unread()).map_err(broken)? {
+            let (outcome, length) = match scan(socket.unread()).map_err(broken)? {
                 None => break,
                 Some((Reply::Integer(_), length)) => (Outcome::Accepted, length),
                 Some((Reply::Error(text), length)) => {
@@ -133,7 +98,7 @@ impl Answers {
                 }
                 Some(_) => return Err(fatal("the server answers PUBLISH with something else than a number")),
             };
-            link.consume(length);
+            socket.consume(length);
             self.hand_over(1, outcome, each)?;
         }
         Ok(self.answered > before)

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 
 use super::super::{CHANNELS_PER_COMMAND, Readers, fatal};
-use super::link::{Link, broken};
+use super::link::{broken, exchange};
+use crate::driver::socket::Socket;
 use crate::driver::{AckToken, Delivery, DriverError, ErrorKind, Subscriber};
 use crate::scenario::{Subscription, Topology};
 use crate::wire::resp::{Items, Reply, append_command, scan};
@@ -12,7 +13,7 @@ use crate::wire::resp::{Items, Reply, append_command, scan};
 /// A subscribing connection over a plain socket.
 #[derive(Debug)]
 pub struct WireSubscriber {
-    link: Link,
+    socket: Socket,
     readers: Readers,
     /// Messages that came between the confirmations of several channels.
     early: Vec<u8>,
@@ -23,13 +24,13 @@ pub struct WireSubscriber {
 impl WireSubscriber {
     /// Subscribes to all topics and waits until each is confirmed.
     pub(super) async fn subscribe(
-        link: Link,
+        socket: Socket,
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self, DriverError> {
         let readers = Readers::new(topology, subscriptions)?;
         let channels = readers.channels();
-        let mut subscriber = Self { link, readers, early: Vec::new(), unseen: true };
+        let mut subscriber = Self { socket, readers, early: Vec::new(), unseen: true };
         subscriber.confirm(&channels).await?;
         Ok(subscriber)
     }
@@ -47,32 +48,31 @@ impl WireSubscriber {
             return Ok(());
         }
         let early = &mut self.early;
-        self.link
-            .exchange(&commands, |reply, bytes| {
-                match reply {
-                    Reply::Array(items) | Reply::Push(items) if is_confirmation(items) => missing -= 1,
-                    Reply::Message { .. } => early.extend_from_slice(bytes),
-                    Reply::Error(text) => return Err(refused(text)),
-                    _ => return Err(fatal("the server answers SUBSCRIBE with something else")),
-                }
-                Ok(missing == 0)
-            })
-            .await
+        exchange(&mut self.socket, &commands, |reply, bytes| {
+            match reply {
+                Reply::Array(items) | Reply::Push(items) if is_confirmation(items) => missing -= 1,
+                Reply::Message { .. } => early.extend_from_slice(bytes),
+                Reply::Error(text) => return Err(refused(text)),
+                _ => return Err(fatal("the server answers SUBSCRIBE with something else")),
+            }
+            Ok(missing == 0)
+        })
+        .await
     }
 }
 
 impl Subscriber for WireSubscriber {
     async fn next_batch(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
-        let Self { link, readers, early, unseen } = self;
+        let Self { socket, readers, early, unseen } = self;
         if !early.is_empty() {
             let early = std::mem::take(early);
             return messages(readers, &early, each).1;
         }
         if !std::mem::take(unseen) {
-            poll_fn(|cx| Poll::Ready(ready!(link.poll_read(cx)))).await.map_err(why)?;
+            poll_fn(|cx| Poll::Ready(ready!(socket.poll_read(cx)))).await.map_err(why)?;
         }
-        let (understood, result) = messages(readers, link.unread(), each);
-        link.consume(understood);
+        let (understood, result) = messages(readers, socket.unread(), each);
+        socket.consume(understood);
         result
     }
 

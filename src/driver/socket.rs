@@ -1,0 +1,255 @@
+//! A plain connection of a wire client: the socket, what was read from it and not yet understood, and what is
+//! to be written. Which protocol is spoken on it is none of its business.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::{DriverError, ErrorKind};
+
+/// Connecting, and each exchange that sets a connection up, may take this long.
+pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes queued for the socket at most, unless a single frame is larger.
+pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
+/// Bytes read at once at most, unless the scenario's frames are larger.
+const READ_BYTES: usize = 64 * 1024;
+/// Room for what surrounds a payload: heads, and a topic's name.
+const AROUND_PAYLOAD: usize = 1024;
+
+/// Host and port, or the path of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A host's name or address, and a port.
+    Tcp(String, u16),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A socket with what was read from it and not yet understood.
+#[derive(Debug)]
+pub(super) struct Socket {
+    driver: &'static str,
+    stream: Stream,
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Connects, within [`SETUP_LIMIT`]. `payload_max`: the longest payload that will be read, in bytes.
+    pub(super) async fn connect(
+        driver: &'static str,
+        place: &Place,
+        payload_max: usize,
+    ) -> Result<Self, DriverError> {
+        let error = |what| DriverError::new(ErrorKind::Disconnected, driver, what);
+        let stream = match timeout(SETUP_LIMIT, Stream::connect(place)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(cause)) => return Err(error(format!("can't connect to {place}")).source(cause)),
+            Err(_) => return Err(error(format!("no connection to {place} within {SETUP_LIMIT:?}"))),
+        };
+        let input = vec![0; READ_BYTES.max(payload_max + AROUND_PAYLOAD)];
+        Ok(Self { driver, stream, input, start: 0, end: 0 })
+    }
+
+    /// Writes `output` while reading, and has `take` look at what is unread after each read until that says
+    /// `true`. Only for setting up: within [`SETUP_LIMIT`].
+    pub(super) async fn exchange(
+        &mut self,
+        output: &[u8],
+        mut take: impl FnMut(&mut Self) -> Result<bool, DriverError>,
+    ) -> Result<(), DriverError> {
+        let driver = self.driver;
+        let mut written = 0;
+        let talk = poll_fn(|cx| {
+            while written < output.len() {
+                match self.poll_write(cx, &output[written..]) {
+                    Poll::Ready(count) => written += count?,
+                    Poll::Pending => break,
+                }
+            }
+            while !take(self)? {
+                ready!(self.poll_read(cx))?;
+            }
+            Poll::Ready(Ok(()))
+        });
+        match timeout(SETUP_LIMIT, talk).await {
+            Ok(result) => result,
+            Err(_) => {
+                let what = format!("no answer within {SETUP_LIMIT:?}");
+                Err(DriverError::new(ErrorKind::Disconnected, driver, what))
+            }
+        }
+    }
+
+    /// What was read and not consumed.
+    #[inline]
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    /// Marks the first `length` bytes as understood.
+    #[inline]
+    pub(super) fn consume(&mut self, length: usize) {
+        self.start += length;
+    }
+
+    /// Reads once; `Ready` once there are more bytes than before.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DriverError>> {
+        if self.start > 0 {
+            // At most one incomplete value is moved, per read.
+            self.input.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.input.len() {
+            let what = "the server sends a value longer than any of this scenario";
+            return Poll::Ready(Err(DriverError::new(ErrorKind::Fatal, self.driver, what)));
+        }
+        let mut room = ReadBuf::new(&mut self.input[self.end..]);
+        let read = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut room),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, &mut room),
+        };
+        let count = room.filled().len();
+        Poll::Ready(match ready!(read) {
+            Ok(()) if count == 0 => Err(self.closed()),
+            Ok(()) => {
+                self.end += count;
+                Ok(())
+            }
+            Err(error) => Err(self.lost(error)),
+        })
+    }
+
+    /// Writes once.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, DriverError>> {
+        let written = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        Poll::Ready(match ready!(written) {
+            Ok(0) => Err(self.closed()),
+            Ok(count) => Ok(count),
+            Err(error) => Err(self.lost(error)),
+        })
+    }
+
+    fn closed(&self) -> DriverError {
+        DriverError::new(ErrorKind::Disconnected, self.driver, "the server closed the connection")
+    }
+
+    fn lost(&self, error: io::Error) -> DriverError {
+        DriverError::new(ErrorKind::Disconnected, self.driver, "the connection broke").source(error)
+    }
+}
+
+impl Stream {
+    async fn connect(place: &Place) -> io::Result<Self> {
+        match place {
+            Place::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            Place::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+        }
+    }
+}
+
+/// Frames on their way to the socket, and how far it has taken them.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    bytes: Vec<u8>,
+    /// Bytes of `bytes` that the socket has taken.
+    written: usize,
+}
+
+impl Output {
+    /// Where frames are appended.
+    #[inline]
+    pub(super) fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Whether `more` bytes fit below [`OUTPUT_BYTES`], or are to be taken since nothing else waits.
+    #[inline]
+    pub(super) fn has_room(&mut self, more: usize) -> bool {
+        self.bytes.len() + more <= OUTPUT_BYTES || self.make_room(more)
+    }
+
+    /// Moves what was written out of the way; whether `more` bytes then fit.
+    #[cold]
+    fn make_room(&mut self, more: usize) -> bool {
+        self.bytes.drain(..self.written);
+        self.written = 0;
+        self.bytes.is_empty() || self.bytes.len() + more <= OUTPUT_BYTES
+    }
+
+    /// Writes as much as the socket takes; `Ready` once that is all.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+    ) -> Poll<Result<(), DriverError>> {
+        while self.written < self.bytes.len() {
+            self.written += ready!(socket.poll_write(cx, &self.bytes[self.written..]))?;
+        }
+        self.bytes.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all. While the socket takes nothing it is read, and `take` understands what came: a server that
+    /// waits for its answers to be read and a client that waits for its frames to be taken would stop each
+    /// other for ever. What was answered before a connection broke is still taken. What `take` adds to the
+    /// output is written as well.
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        mut take: impl FnMut(&mut Socket, &mut Vec<u8>) -> Result<(), DriverError>,
+    ) -> Poll<Result<(), DriverError>> {
+        loop {
+            match self.poll_write(cx, socket) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => {
+                    while let Poll::Ready(Ok(())) = socket.poll_read(cx) {
+                        take(socket, &mut self.bytes)?;
+                    }
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    ready!(socket.poll_read(cx))?;
+                    take(socket, &mut self.bytes)?;
+                }
+            }
+        }
+    }
+}

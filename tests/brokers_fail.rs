@@ -33,7 +33,8 @@ fn run(scenario: &Scenario, signals: &[(f64, &str)]) -> TrialRecord {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut broker = runtime.block_on(Broker::start(&scenario.targets[0])).unwrap();
     let pid = broker.pids()[0];
-    let plan = TrialPlan { scenario, target: &scenario.targets[0], trial: 1, seed: 5, unlike: None };
+    let plan =
+        TrialPlan { scenario, point: "", target: &scenario.targets[0], trial: 1, seed: 5, unlike: None };
     let mut left = signals.iter().peekable();
     let outcome = trial::run(&runtime, &plan, &mut broker, &mut |live| {
         if let Some((_, name)) = left.next_if(|(second, _)| live.seconds >= *second) {

@@ -140,3 +140,21 @@ fn the_selftest_finds_exactly_the_faults_that_were_made_and_no_latency_below_the
     let p50 = findings.iter().find(|finding| finding["what"] == "transit time p50, µs").unwrap();
     assert!(p50["measured"].as_f64().unwrap() >= p50["done"].as_f64().unwrap() - 1.0, "{p50}");
 }
+
+#[test]
+fn a_sweep_has_its_point_in_every_row_and_a_chart_over_its_key() {
+    let sweep = "[sweep]\naxes = [{ key = \"workload.rate\", values = [\"1k/s\", \"2k/s\"] }]\n";
+    let dir = folder_with(&format!("{SHORT}{sweep}"));
+    let expect = "publishes_per_s >= 1500/s @ point=rate=2k/s";
+    let output = busmark(dir.path(), &["run", "short.toml", "--trials", "1", "--expect", "lost == 0"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("rate=2k/s"), "{}", stdout(&output));
+    let latest = dir.path().join("results/latest");
+    let csv = std::fs::read_to_string(latest.join("summary.csv")).unwrap();
+    for point in ["rate=1k/s", "rate=2k/s"] {
+        assert_eq!(csv.lines().filter(|line| line.contains(point)).count(), 1, "{csv}");
+    }
+    assert!(latest.join("charts/over-rate.svg").is_file());
+    let output = busmark(dir.path(), &["run", "short.toml", "--dry-run", "--expect", expect]);
+    assert!(stdout(&output).contains("bus[rate=1k/s]#2"), "{}", stdout(&output));
+}

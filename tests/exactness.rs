@@ -23,7 +23,7 @@ fn run(text: &str) -> (TrialRecord, Loopback) {
     let bus = Loopback::new(options.clone(), 7);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut broker = runtime.block_on(Broker::start(target)).unwrap();
-    let plan = TrialPlan { scenario: &scenario, target, trial: 1, seed: 7, unlike: None };
+    let plan = TrialPlan { scenario: &scenario, point: "", target, trial: 1, seed: 7, unlike: None };
     let outcome = trial::run_on(&runtime, &bus, &plan, &mut broker, &mut |_| true).unwrap();
     (outcome.record, bus)
 }

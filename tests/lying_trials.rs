@@ -36,8 +36,14 @@ fn run(driver: &impl Driver) -> TrialRecord {
     let scenario = scenario();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut broker = runtime.block_on(Broker::start(&scenario.targets[0])).unwrap();
-    let plan =
-        TrialPlan { scenario: &scenario, target: &scenario.targets[0], trial: 1, seed: 5, unlike: None };
+    let plan = TrialPlan {
+        scenario: &scenario,
+        point: "",
+        target: &scenario.targets[0],
+        trial: 1,
+        seed: 5,
+        unlike: None,
+    };
     trial::run_on(&runtime, driver, &plan, &mut broker, &mut |_| true).unwrap().record
 }
 

@@ -216,3 +216,63 @@ fn a_broken_file_has_a_line() {
     let found = mistakes("name = \"x\"\nname == 3\n", &[]);
     assert!(found[0].starts_with("x.toml:2:"), "{found:#?}");
 }
+
+/// The smallest scenario with a sweep.
+fn swept(axes: &str, combine: &str) -> String {
+    format!("{SMALLEST}[sweep]\ncombine = \"{combine}\"\naxes = [{axes}]\n")
+}
+
+const PAYLOADS: &str = "{ key = \"workload.payload\", values = [\"64B\", \"1KiB\"] }";
+const SUBSCRIBERS: &str = "{ key = \"workload.subscribers\", values = [1, 20] }";
+
+#[test]
+fn a_cross_product_has_every_pair_and_the_last_key_changes_quickest() {
+    let scenario = parse(&swept(&format!("{PAYLOADS}, {SUBSCRIBERS}"), "cross")).unwrap();
+    let names: Vec<&str> = scenario.points.iter().map(|point| point.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "payload=64B, subscribers=1",
+            "payload=64B, subscribers=20",
+            "payload=1KiB, subscribers=1",
+            "payload=1KiB, subscribers=20"
+        ]
+    );
+    let last = &scenario.points[3].scenario.workload;
+    assert_eq!((&last.payload, last.subscribers), (&PayloadSize::Fixed(1024), 20));
+    assert_eq!(last.subscriber_connections, 20, "what depends on a swept key follows it");
+    assert_eq!(scenario, parse(&scenario.to_toml()).unwrap(), "{}", scenario.to_toml());
+}
+
+#[test]
+fn zipped_keys_go_side_by_side_and_have_to_be_as_long_as_each_other() {
+    let scenario = parse(&swept(&format!("{PAYLOADS}, {SUBSCRIBERS}"), "zip")).unwrap();
+    let names: Vec<&str> = scenario.points.iter().map(|point| point.name.as_str()).collect();
+    assert_eq!(names, ["payload=64B, subscribers=1", "payload=1KiB, subscribers=20"]);
+    let short = "{ key = \"workload.topics\", values = [1] }";
+    let said = mistakes(&swept(&format!("{PAYLOADS}, {short}"), "zip"), &[]);
+    assert!(said.len() == 1 && said[0].contains("sweep.axes: zipped lists"), "{said:?}");
+}
+
+#[test]
+fn a_wrong_value_of_a_sweep_says_at_which_point_and_where_it_stands() {
+    let wrong = "{ key = \"workload.payload\", values = [\"64B\", \"1KX\"] }";
+    let said = mistakes(&swept(wrong, "cross"), &[]);
+    assert!(said.len() == 1 && said[0].starts_with("x.toml:7:"), "{said:?}");
+    assert!(
+        said[0].contains("workload.payload: at payload=1KX: `1KX` has the unknown unit `KX`"),
+        "{said:?}"
+    );
+    let typo = "{ key = \"workload.pubishers\", values = [1] }";
+    assert!(mistakes(&swept(typo, "cross"), &[])[0].contains("did you mean `publishers`"));
+    let whole = "{ key = \"trials.count\", values = [1] }";
+    assert!(mistakes(&swept(whole, "cross"), &[])[0].contains("concerns the run as a whole"));
+}
+
+#[test]
+fn only_keeps_a_target_at_every_point() {
+    let text = format!("{}[[target]]\nname = \"b\"\ndriver = \"nats-core\"\n", swept(PAYLOADS, "cross"));
+    let mut scenario = parse(&text).unwrap();
+    scenario.keep_only(&["b".to_owned()]).unwrap();
+    assert!(scenario.points.iter().all(|point| point.scenario.targets.len() == 1));
+}

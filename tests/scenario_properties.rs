@@ -194,6 +194,8 @@ prop_compose! {
             trials: Trials { count, seed },
             targets,
             expects,
+            sweep: Sweep::default(),
+            points: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::scenario::{
-    Broker, Delivery, DriverConfig, Extent, NatsCoreOptions, Phases, Rate, Scenario, Target, Trials,
+    Broker, Delivery, DriverConfig, Extent, NatsCoreOptions, Phases, Rate, Scenario, Target, Trials, Workload,
 };
 use crate::target;
 use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
@@ -23,6 +23,9 @@ pub struct Calibration {
     pub driver: String,
     /// Who built the frames.
     pub client: String,
+    /// The points of a sweep that it holds for; empty for all of them.
+    #[serde(default)]
+    pub points: Vec<String>,
     /// Messages published per second against the null peer, closed loop with the scenario's window (at least
     /// 10,000 in flight): no broker can look faster from here.
     pub ceiling_per_s: f64,
@@ -39,12 +42,24 @@ impl Calibration {
     pub fn is_of(&self, driver: &DriverConfig) -> bool {
         self.driver == driver.name() && self.client == driver.client()
     }
+
+    /// The same for these points alone.
+    #[must_use]
+    pub fn at(self, points: Vec<String>) -> Self {
+        Self { points, ..self }
+    }
 }
 
 impl std::fmt::Display for Calibration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { driver, client, ceiling_per_s, .. } = self;
-        write!(f, "generator, {driver} ({client}): ceiling {}", crate::units::rate(ceiling_per_s.round()))?;
+        let at =
+            if self.points.is_empty() { String::new() } else { format!(" at {}", self.points.join("; ")) };
+        write!(
+            f,
+            "generator, {driver} ({client}){at}: ceiling {}",
+            crate::units::rate(ceiling_per_s.round())
+        )?;
         for (name, floor) in [("p50", self.floor_us_p50), ("p99", self.floor_us_p99)] {
             if let Some(floor) = floor {
                 write!(f, ", floor {name} {floor:.0} µs")?;
@@ -82,6 +97,21 @@ pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result
     }))
 }
 
+/// The points of a sweep by what the generator has to do at them: names, and the scenario of the first. Points
+/// that differ only in rate, phases or targets go together.
+#[must_use]
+pub fn alike(scenario: &Scenario) -> Vec<(Vec<String>, &Scenario)> {
+    let mut groups: Vec<(Vec<String>, &Scenario)> = Vec::new();
+    let work = |scenario: &Scenario| Workload { rate: Rate::Max, ..scenario.workload.clone() };
+    for (name, at_point) in scenario.at_points() {
+        match groups.iter_mut().find(|(_, first)| work(first) == work(at_point)) {
+            Some((names, _)) => names.push(name.to_owned()),
+            None => groups.push((vec![name.to_owned()], at_point)),
+        }
+    }
+    groups
+}
+
 /// Measures ceiling and floor for a target's driver; `None` where the peer doesn't speak its protocol.
 ///
 /// # Errors
@@ -98,6 +128,7 @@ pub fn calibrate(
     Ok(Some(Calibration {
         driver: target.driver.name().to_owned(),
         client: target.driver.client().to_owned(),
+        points: Vec::new(),
         ceiling_per_s: ceiling.publishes_per_s.unwrap_or(0.0),
         floor_us_p50: delivery.and_then(|quantiles| quantiles.p50).map(|quantile| quantile.micros()),
         floor_us_p99: delivery.and_then(|quantiles| quantiles.p99).map(|quantile| quantile.micros()),
@@ -136,7 +167,7 @@ pub(super) fn run_once(
     target: &Target,
 ) -> Result<TrialOutcome, TrialError> {
     let mut broker = runtime.block_on(target::Broker::start(target))?;
-    let plan = TrialPlan { scenario, target, trial: 1, seed: scenario.trials.seed, unlike: None };
+    let plan = TrialPlan { scenario, point: "", target, trial: 1, seed: scenario.trials.seed, unlike: None };
     let outcome = trial::run(runtime, &plan, &mut broker, &mut |_| true);
     runtime.block_on(broker.stop())?;
     outcome

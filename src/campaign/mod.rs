@@ -6,9 +6,9 @@ mod order;
 mod selftest;
 mod unlike;
 
-pub use calibrate::{Calibration, calibrate};
+pub use calibrate::{Calibration, alike, calibrate};
 pub use interrupt::Interrupt;
-pub use order::order;
+pub use order::{Step, order};
 pub use selftest::{Finding, selftest};
 
 use crate::measure::Live;
@@ -53,13 +53,16 @@ pub fn run(
     let mut ending = Ending::default();
     let unlike = unlike::compared(scenario);
     let mut gone = vec![false; scenario.targets.len()];
-    for (trial, index) in order(scenario) {
+    let points = scenario.at_points();
+    for Step { trial, point, target: index } in order(scenario) {
         if gone[index] || interrupt.requested() {
             continue;
         }
-        let target = &scenario.targets[index];
+        let (point, at_point) = points[point];
+        let target = &at_point.targets[index];
         let plan = TrialPlan {
-            scenario,
+            scenario: at_point,
+            point,
             target,
             trial,
             seed: trial_seed(scenario, trial),

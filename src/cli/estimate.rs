@@ -24,9 +24,21 @@ const START: Duration = Duration::from_secs(1);
 /// Program, buffers and histograms, roughly.
 const BASE_BYTES: u64 = 48 << 20;
 
-/// Estimates a run of `scenario`.
+/// Estimates a run of `scenario`, all points of a sweep together.
 #[must_use]
 pub fn estimate(scenario: &Scenario) -> Estimate {
+    let points = scenario.at_points().into_iter().map(|(_, point)| one_point(point));
+    points
+        .reduce(|sum, one| Estimate {
+            duration: sum.duration.saturating_add(one.duration),
+            at_most: sum.at_most.saturating_add(one.at_most),
+            open_ended: sum.open_ended || one.open_ended,
+            memory: sum.memory.max(one.memory),
+        })
+        .unwrap_or_else(|| one_point(scenario))
+}
+
+fn one_point(scenario: &Scenario) -> Estimate {
     let phases = &scenario.phases;
     let (measure, open_ended) = match (phases.measure, scenario.workload.rate) {
         (Extent::Time(span), _) => (span, false),

@@ -7,7 +7,7 @@ use super::exit::complain;
 use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
 use crate::measure::{Host, Live};
-use crate::report::{Build, Manifest, Progress, ResultsFolder, TargetManifest, Trial};
+use crate::report::{Build, Manifest, PointManifest, Progress, ResultsFolder, TargetManifest, Trial};
 use crate::scenario::{Broker, Scenario, Target, shipped};
 use crate::trial::{TrialError, TrialOutcome};
 
@@ -49,7 +49,11 @@ impl Observer for Keeper {
 
     fn finished(&mut self, mut outcome: TrialOutcome) -> io::Result<()> {
         let record = &mut outcome.record;
-        let of = |known: &&Calibration| known.driver == record.driver && known.client == record.client;
+        let of = |known: &&Calibration| {
+            known.driver == record.driver
+                && known.client == record.client
+                && (known.points.is_empty() || known.points.contains(&record.point))
+        };
         let ceiling = self.calibrations.iter().find(of).map(|known| known.ceiling_per_s);
         record.percent_of_ceiling =
             record.publishes_per_s.zip(ceiling).map(|(rate, ceiling)| 100.0 * rate / ceiling);
@@ -97,7 +101,14 @@ pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Cali
         scenario_filled_in: scenario.to_toml(),
         seed: scenario.trials.seed,
         command_line: std::env::args().collect(),
-        trials_planned: scenario.trials.count * scenario.targets.len() as u32,
+        trials_planned: scenario.trials.count
+            * scenario.targets.len() as u32
+            * scenario.at_points().len() as u32,
+        points: scenario
+            .points
+            .iter()
+            .map(|point| PointManifest { name: point.name.clone(), settings: point.settings.clone() })
+            .collect(),
         busmark: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("BUSMARK_COMMIT").map(str::to_owned),

@@ -52,14 +52,19 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 fn calibrations(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<Vec<Calibration>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut calibrations: Vec<Calibration> = Vec::new();
-    for target in &scenario.targets {
-        if calibrations.iter().any(|known| known.is_of(&target.driver)) {
-            continue;
-        }
-        match campaign::calibrate(&runtime, scenario, target) {
-            Ok(calibration) => calibrations.extend(calibration),
-            Err(error) => {
-                complain(&format!("the generator could not be calibrated for {}: {error}", target.name))
+    for (points, at_point) in campaign::alike(scenario) {
+        let points = if scenario.points.is_empty() { Vec::new() } else { points };
+        for target in &at_point.targets {
+            if calibrations.iter().any(|known| known.is_of(&target.driver) && known.points == points) {
+                continue;
+            }
+            match campaign::calibrate(&runtime, at_point, target) {
+                Ok(calibration) => {
+                    calibrations.extend(calibration.map(|calibration| calibration.at(points.clone())));
+                }
+                Err(error) => {
+                    complain(&format!("the generator could not be calibrated for {}: {error}", target.name))
+                }
             }
         }
     }
@@ -88,9 +93,14 @@ fn planned(args: &RunArgs) -> Result<Scenario, ScenarioError> {
 /// What would be done, for `--dry-run`.
 fn plan(scenario: &Scenario) -> String {
     let estimate = estimate(scenario);
+    let points = scenario.at_points();
     let order: Vec<String> = campaign::order(scenario)
         .into_iter()
-        .map(|(trial, index)| format!("{}#{trial}", scenario.targets[index].name))
+        .map(|step| {
+            let at = points[step.point].0;
+            let at = if at.is_empty() { String::new() } else { format!("[{at}]") };
+            format!("{}{at}#{}", scenario.targets[step.target].name, step.trial)
+        })
         .collect();
     let open_ended = if estimate.open_ended { ", and as long as its messages take" } else { "" };
     format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::charts::{
-    self, Bars, LatencyByPercentile, OverTime, Panel, PercentileLine, PhaseSpan, TimeSeries,
+    self, Bars, LatencyByPercentile, OverSwept, OverTime, Panel, PercentileLine, PhaseSpan, TimeSeries,
 };
 use super::error::ReportError;
 use super::files;
@@ -11,6 +11,7 @@ use super::folder::file_name;
 use super::humanise;
 use super::loaded::Loaded;
 use super::summary::Headline;
+use super::swept;
 use super::tables::Trial;
 use crate::measure::{Phase, TimelineRow};
 
@@ -36,6 +37,7 @@ enum Drawing {
     Percentiles(LatencyByPercentile),
     OverTime(OverTime),
     Bars(Bars),
+    OverSwept(OverSwept),
 }
 
 impl Picture {
@@ -48,6 +50,7 @@ impl Picture {
             Drawing::Percentiles(chart) => charts::svg(chart),
             Drawing::OverTime(chart) => charts::svg(chart),
             Drawing::Bars(chart) => charts::svg(chart),
+            Drawing::OverSwept(chart) => charts::svg(chart),
         }
     }
 
@@ -59,16 +62,22 @@ impl Picture {
             Drawing::Percentiles(chart) => charts::png(chart, &png),
             Drawing::OverTime(chart) => charts::png(chart, &png),
             Drawing::Bars(chart) => charts::png(chart, &png),
+            Drawing::OverSwept(chart) => charts::png(chart, &png),
         }
     }
 }
 
-/// All charts of a run: latency and timeline for each point of a sweep, throughput and loss for all of it.
+/// All charts of a run: one over each swept key, latency and timeline for each point, throughput and
+/// loss for all of it.
 #[must_use]
 pub fn pictures(run: &Loaded) -> Vec<Picture> {
     let mut points: Vec<&str> = run.headlines.iter().map(|headline| headline.point.as_str()).collect();
     points.dedup();
     let mut all = Vec::new();
+    for (key, chart) in swept::charts(run) {
+        let stem = format!("over-{}", file_name(&key));
+        all.push(Picture { stem, drawing: Drawing::OverSwept(chart) });
+    }
     for (index, point) in points.iter().enumerate() {
         if points[..index].contains(point) {
             continue;

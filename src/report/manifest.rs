@@ -36,9 +36,21 @@ pub struct Manifest {
     pub environment: serde_json::Value,
     /// The systems compared, in the scenario's order.
     pub targets: Vec<TargetManifest>,
+    /// The points of a sweep, in order; empty without one.
+    #[serde(default)]
+    pub points: Vec<PointManifest>,
     /// What the generator manages on this machine against a null peer; null if it was not measured.
     #[serde(default)]
     pub calibration: serde_json::Value,
+}
+
+/// One point of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PointManifest {
+    /// As in the column `point`.
+    pub name: String,
+    /// Each swept key by its short name, with its value as the scenario writes it.
+    pub settings: Vec<(String, String)>,
 }
 
 /// Which busmark.

@@ -20,6 +20,7 @@ mod manifest;
 mod progress;
 mod rows;
 mod summary;
+mod swept;
 mod tables;
 
 pub use columns::{Cell, Column, columns};
@@ -35,7 +36,7 @@ pub use inventory::{Listed, State, inventory};
 pub use json::json;
 pub use junit::{Case, End, Inconclusive, annotations, cases_of, cases_of_gate, junit};
 pub use loaded::Loaded;
-pub use manifest::{Build, Manifest, SCHEMA_VERSION, TargetManifest};
+pub use manifest::{Build, Manifest, PointManifest, SCHEMA_VERSION, TargetManifest};
 pub use progress::Progress;
 pub use summary::{Headline, Summary, TrialReason, headlines};
 pub use tables::{Trial, summary as summary_csv};

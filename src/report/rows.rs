@@ -17,7 +17,7 @@ pub(super) struct Row {
 }
 
 /// The latencies a table may head with, best first, and their names in words.
-const LATENCIES: [(&str, &str); 4] = [
+pub(super) const LATENCIES: [(&str, &str); 4] = [
     ("delivery_time", "delivery time"),
     ("transit_time", "transit time"),
     ("response_time", "response time"),

@@ -60,6 +60,34 @@ impl Node {
         self.entries().iter().find(|entry| entry.name == name).map(|entry| &entry.node)
     }
 
+    /// As TOML, in one line.
+    pub(super) fn toml(&self) -> String {
+        let value: toml_edit::Value = match &self.value {
+            Value::Text(text) => text.as_str().into(),
+            Value::Whole(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Flag(flag) => (*flag).into(),
+            Value::Date(date) => date.as_str().into(),
+            Value::List(items) => {
+                return format!("[{}]", items.iter().map(Self::toml).collect::<Vec<_>>().join(", "));
+            }
+            Value::Table(entries) => {
+                let pair =
+                    |entry: &Entry| format!("{} = {}", toml_edit::Key::new(&entry.name), entry.node.toml());
+                return format!("{{ {} }}", entries.iter().map(pair).collect::<Vec<_>>().join(", "));
+            }
+        };
+        value.to_string()
+    }
+
+    /// As people say it: a text without its quotes, anything else as TOML.
+    pub(super) fn plain(&self) -> String {
+        match &self.value {
+            Value::Text(text) => text.clone(),
+            _ => self.toml(),
+        }
+    }
+
     /// What was given, for an error message.
     pub(super) fn describe(&self) -> String {
         match &self.value {

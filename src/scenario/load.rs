@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::check::check;
-use super::document;
-use super::model::{Fill, Scenario};
+use super::document::{self, Node};
+use super::model::{Fill, Scenario, Workload};
 use super::overrides::Override;
 use super::problem::{Problems, ScenarioError};
 use super::read;
 use super::reader::Context;
+use super::sweep::points;
 
 impl Scenario {
     /// Reads and validates a file. A `fill` file is looked for beside it.
@@ -20,12 +21,10 @@ impl Scenario {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ScenarioError::whole(&origin, format!("can't be read: {error}")))?;
         let mut scenario = Self::parse(&text, &origin, overrides)?;
-        if let Fill::File(file) = &mut scenario.workload.fill {
-            *file = path.parent().unwrap_or(Path::new("")).join(&file);
-            if std::fs::metadata(&file).map_or(0, |meta| meta.len()) == 0 {
-                let message = format!("workload.fill.file: `{}` isn't there, or is empty", file.display());
-                return Err(ScenarioError::whole(&origin, message));
-            }
+        let beside = path.parent().unwrap_or(Path::new(""));
+        find_files(&mut scenario.workload, beside, &origin)?;
+        for point in &mut scenario.points {
+            find_files(&mut point.scenario.workload, beside, &origin)?;
         }
         Ok(scenario)
     }
@@ -43,8 +42,28 @@ impl Scenario {
         for (index, set) in overrides.iter().enumerate() {
             set.apply(&mut root, index, &problems);
         }
-        let scenario = read::scenario(Context { problems: &problems, overrides }, &root);
-        check(&scenario, &root, &problems);
+        let read = |context: Context<'_>, root: &Node| {
+            let scenario = read::scenario(context, root);
+            check(&scenario, root, context.problems);
+            scenario
+        };
+        let context = Context { problems: &problems, overrides };
+        let mut scenario = read(context, &root);
+        if problems.none() && !scenario.sweep.axes.is_empty() {
+            scenario.points = points(&scenario.sweep, &root, context, read);
+        }
         problems.finish(scenario)
     }
+}
+
+/// Looks for the files that a workload names beside the scenario.
+fn find_files(workload: &mut Workload, beside: &Path, origin: &str) -> Result<(), ScenarioError> {
+    if let Fill::File(file) = &mut workload.fill {
+        *file = beside.join(&file);
+        if std::fs::metadata(&file).map_or(0, |meta| meta.len()) == 0 {
+            let message = format!("workload.fill.file: `{}` isn't there, or is empty", file.display());
+            return Err(ScenarioError::whole(origin, message));
+        }
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ mod reader;
 mod schema;
 pub mod shipped;
 mod spec;
+mod sweep;
 mod topology;
 mod words;
 
@@ -27,4 +28,5 @@ pub use options::*;
 pub use overrides::Override;
 pub use problem::{Problem, ScenarioError};
 pub use schema::schema;
+pub use sweep::{Combine, Point, Sweep, Swept};
 pub use topology::{LaneId, Subscription, TopicId, Topology};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::expect::Expect;
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
+use super::sweep::{Point, Sweep};
 
 /// What to run: one workload, its phases and trials, and the targets it is put to.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,10 @@ pub struct Scenario {
     pub targets: Vec<Target>,
     /// What must hold of the result.
     pub expects: Vec<Expect>,
+    /// Keys that take several values.
+    pub sweep: Sweep,
+    /// The points of the sweep, at least one if there is any; each is a scenario of its own.
+    pub points: Vec<Point>,
 }
 
 /// The traffic of a scenario.

@@ -27,6 +27,9 @@ impl Scenario {
             return Err(ScenarioError { problems });
         }
         self.targets.retain(|target| names.contains(&target.name));
+        for point in &mut self.points {
+            point.scenario.targets.retain(|target| names.contains(&target.name));
+        }
         let speaks_of_others =
             |expect: &Expect| expect.targets().any(|name| names.iter().all(|kept| kept != name));
         let (dropped, kept) = std::mem::take(&mut self.expects).into_iter().partition(speaks_of_others);

@@ -49,7 +49,7 @@ impl Override {
 }
 
 /// Walks `path` from `here`, making tables as needed, and sets its end to `node`.
-fn put(here: &mut Node, path: &str, node: Node, at: At) -> Result<(), String> {
+pub(super) fn put(here: &mut Node, path: &str, node: Node, at: At) -> Result<(), String> {
     if let Value::List(items) = &mut here.value {
         let (item, rest) = pick(items, path)?;
         return if rest.is_empty() { replace(item, node) } else { put(item, rest, node, at) };

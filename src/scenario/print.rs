@@ -10,6 +10,8 @@ use super::model::{
     Broker, Delay, DriverConfig, Extent, Fill, PayloadSize, Phases, Rate, Scenario, Target, Workload,
 };
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
+use super::read::{PUBLISHER_CONNECTIONS, SUBSCRIBER_CONNECTIONS, default_connections};
+use super::sweep::Sweep;
 use super::words::Word;
 
 impl Scenario {
@@ -20,12 +22,13 @@ impl Scenario {
         out.set("name", self.name.as_str());
         out.set("description", self.description.as_str());
         out.head("[workload]");
-        workload(&mut out, &self.workload);
+        workload(&mut out, &self.workload, !self.sweep.axes.is_empty());
         out.head("[phases]");
         phases(&mut out, &self.phases);
         out.head("[trials]");
         out.set("count", i64::from(self.trials.count));
         out.set("seed", i64::try_from(self.trials.seed).unwrap_or(i64::MAX));
+        sweep(&mut out, &self.sweep);
         for one in &self.targets {
             out.head("[[target]]");
             target(&mut out, one);
@@ -72,14 +75,43 @@ fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, toml_edit::Value)>) -> t
     toml_edit::Value::InlineTable(pairs.into_iter().collect())
 }
 
-fn workload(out: &mut Page, workload: &Workload) {
+/// A list of TOML values.
+fn list(values: &[String]) -> toml_edit::Value {
+    format!("[{}]", values.join(", ")).parse().unwrap_or_else(|_| toml_edit::Array::new().into())
+}
+
+fn sweep(out: &mut Page, sweep: &Sweep) {
+    if sweep.axes.is_empty() {
+        return;
+    }
+    out.head("[sweep]");
+    out.set("combine", sweep.combine.word());
+    for axis in &sweep.axes {
+        out.head("[[sweep.axes]]");
+        out.set("key", axis.key.as_str());
+        out.set("values", list(&axis.values));
+    }
+}
+
+/// With a sweep, connections that are as many as the default says are left out, so that they still follow the
+/// actors from point to point.
+fn workload(out: &mut Page, workload: &Workload, swept: bool) {
     let PayloadSize::Fixed(bytes) = workload.payload;
     out.set("payload", units::size(bytes as u64));
     out.set("fill", fill(&workload.fill));
     out.set("publishers", i64::from(workload.publishers));
-    out.set("publisher_connections", i64::from(workload.publisher_connections));
+    if !swept
+        || workload.publisher_connections != default_connections(workload.publishers, PUBLISHER_CONNECTIONS)
+    {
+        out.set("publisher_connections", i64::from(workload.publisher_connections));
+    }
     out.set("subscribers", i64::from(workload.subscribers));
-    out.set("subscriber_connections", i64::from(workload.subscriber_connections));
+    if !swept
+        || workload.subscriber_connections
+            != default_connections(workload.subscribers, SUBSCRIBER_CONNECTIONS)
+    {
+        out.set("subscriber_connections", i64::from(workload.subscriber_connections));
+    }
     out.set("topics", i64::from(workload.topics));
     out.set("subscribe", workload.subscribe.word());
     out.set("delivery", workload.delivery.word());

@@ -72,6 +72,25 @@ impl<'a> Problems<'a> {
         self.found.borrow_mut().push((at, self.problem(at, key, message.into())));
     }
 
+    /// An empty collection for the same text.
+    pub(super) fn alike(&self) -> Self {
+        Self { origin: self.origin, text: self.text, sets: self.sets.clone(), found: RefCell::default() }
+    }
+
+    /// Takes over what was found at a point of a sweep.
+    pub(super) fn absorb(&self, other: Self, point: &str) {
+        let found = other.found.into_inner().into_iter().map(|(at, mut problem)| {
+            problem.message = format!("at {point}: {}", problem.message);
+            (at, problem)
+        });
+        self.found.borrow_mut().extend(found);
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn none(&self) -> bool {
+        self.found.borrow().is_empty()
+    }
+
     /// The one mistake that leaves nothing to look at behind it.
     pub(super) fn only(&self, at: At, message: String) -> ScenarioError {
         ScenarioError { problems: vec![self.problem(at, "", message)] }

@@ -9,13 +9,19 @@ use super::model::{Delay, Extent, Fill, PayloadSize, Phases, Scenario, Trials, W
 use super::read_target::target;
 use super::reader::{Context, Reader};
 use super::spec;
+use super::sweep::sweep;
 
 /// Connections that publishers share, if nothing is said: enough to use several cores, few enough that each
 /// write carries several messages.
-const PUBLISHER_CONNECTIONS: u32 = 8;
+pub(super) const PUBLISHER_CONNECTIONS: u32 = 8;
 /// Connections that subscribers share, if nothing is said: one each as far as that is sensible, since Redis
 /// Pub/Sub can't serve two subscribers of a topic on one.
-const SUBSCRIBER_CONNECTIONS: u32 = 128;
+pub(super) const SUBSCRIBER_CONNECTIONS: u32 = 128;
+
+/// Connections that actors share, if nothing is said.
+pub(super) fn default_connections(actors: u32, most: u32) -> u32 {
+    actors.min(most)
+}
 
 /// The whole file.
 pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
@@ -39,6 +45,8 @@ pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
             .into_iter()
             .filter_map(|(path, node)| expect(&top.item(&path, node, spec::EXPECT)))
             .collect(),
+        sweep: sweep(&section("sweep", spec::SWEEP)),
+        points: Vec::new(),
     }
 }
 
@@ -57,10 +65,11 @@ fn workload(table: &Reader<'_>) -> Workload {
         payload: PayloadSize::Fixed(table.size("payload")),
         fill: fill(table),
         publishers,
-        publisher_connections: table.count("publisher_connections", publishers.min(PUBLISHER_CONNECTIONS)),
+        publisher_connections: table
+            .count("publisher_connections", default_connections(publishers, PUBLISHER_CONNECTIONS)),
         subscribers,
         subscriber_connections: table
-            .count("subscriber_connections", subscribers.min(SUBSCRIBER_CONNECTIONS)),
+            .count("subscriber_connections", default_connections(subscribers, SUBSCRIBER_CONNECTIONS)),
         topics: table.count("topics", 1),
         subscribe: table.word("subscribe"),
         delivery: table.word("delivery"),

@@ -75,6 +75,7 @@ fn kind(kind: &'static Kind) -> Value {
         Kind::Options => json!({ "type": "object" }),
         Kind::Table(keys) => table(keys),
         Kind::List { min, of } => json!({ "type": "array", "minItems": min, "items": self::kind(of) }),
+        Kind::Any => json!({}),
         Kind::Settings => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }

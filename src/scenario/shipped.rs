@@ -33,6 +33,7 @@ static SHIPPED: &[Shipped] = shipped![
     "drivers/nats-core-queue",
     "drivers/redis-pubsub",
     "drivers/redis-pubsub-library",
+    "patterns/sweep",
 ];
 
 impl Shipped {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::model::{Arrival, Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::sweep::Combine;
 use super::words::words;
 
 /// One key of a table.
@@ -78,6 +79,8 @@ pub(super) enum Kind {
         /// Each of them.
         of: &'static Kind,
     },
+    /// Anything.
+    Any,
     /// Any keys, with texts or numbers.
     Settings,
     /// One of several forms.
@@ -110,6 +113,7 @@ pub(super) static SCENARIO: &[Key] = &[
     key("workload", Kind::Table(WORKLOAD), Default::Is("{}"), "The traffic."),
     key("phases", Kind::Table(PHASES), Default::Is("{}"), "Warm-up, measurement and drain."),
     key("trials", Kind::Table(TRIALS), Default::Is("{}"), "How often, and from which seed."),
+    key("sweep", Kind::Table(SWEEP), Default::Is("{}"), "Keys that take several values, one point for each."),
     key(
         "target",
         Kind::List { min: 1, of: &Kind::Table(TARGET) },
@@ -224,6 +228,28 @@ pub(super) static TRIALS: &[Key] = &[
         "Trials of each target, in turn; fewer than 5 judge no percentile.",
     ),
     key("seed", Kind::Whole { min: 0, max: SEED_MAX }, Default::Is("42"), "Seeds everything random."),
+];
+
+/// `[sweep]`.
+pub(super) static SWEEP: &[Key] = &[
+    key(
+        "combine",
+        Kind::Word(words::<Combine>),
+        Default::Is("\"cross\""),
+        "Every value of each key with every value of the others, or the lists side by side.",
+    ),
+    key(
+        "axes",
+        Kind::List { min: 0, of: &Kind::Table(SWEPT) },
+        Default::Is("[]"),
+        "The keys, each with its values.",
+    ),
+];
+
+/// An item of `sweep.axes`.
+pub(super) static SWEPT: &[Key] = &[
+    key("key", Kind::Text, Default::Required, "A key as on --set, such as workload.rate."),
+    key("values", Kind::List { min: 1, of: &Kind::Any }, Default::Required, "The values it takes."),
 ];
 
 /// `[[target]]`.

@@ -2,6 +2,7 @@
 
 use super::model::{Arrival, Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::sweep::Combine;
 
 /// A value that is one word in a file.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -31,6 +32,10 @@ impl Word for Delivery {
 impl Word for Arrival {
     const WORDS: &'static [(&'static str, Self)] =
         &[("constant", Self::Constant), ("poisson", Self::Poisson)];
+}
+
+impl Word for Combine {
+    const WORDS: &'static [(&'static str, Self)] = &[("cross", Self::Cross), ("zip", Self::Zip)];
 }
 
 impl Word for Client {

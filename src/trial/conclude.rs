@@ -52,7 +52,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         target: plan.target.name.clone(),
         driver: plan.target.driver.name().to_owned(),
         client: plan.target.driver.client().to_owned(),
-        point: String::new(),
+        point: plan.point.to_owned(),
         payload_bytes: workload.payload.max() as u64,
         publishers: workload.publishers,
         subscribers: workload.subscribers,

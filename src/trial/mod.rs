@@ -25,6 +25,8 @@ pub use extent::ledger_extent;
 pub struct TrialPlan<'a> {
     /// The whole scenario.
     pub scenario: &'a Scenario,
+    /// Name of the point of the sweep; empty without one.
+    pub point: &'a str,
     /// The target of this trial.
     pub target: &'a Target,
     /// Number of the trial, from 1.

@@ -64,6 +64,8 @@ pub(super) struct Watched {
 pub(super) struct Watch<'a> {
     setup: &'a Arc<Setup>,
     plan: &'a TrialPlan<'a>,
+    /// Target and point, as they are shown.
+    title: String,
     timeline: &'a mut Timeline,
     hiccups: &'a Hiccups,
     host: Host,
@@ -84,9 +86,14 @@ impl<'a> Watch<'a> {
         (timeline, hiccups): (&'a mut Timeline, &'a Hiccups),
         start: Nanos,
     ) -> Self {
+        let title = match plan.point {
+            "" => plan.target.name.clone(),
+            point => format!("{} [{point}]", plan.target.name),
+        };
         Self {
             setup,
             plan,
+            title,
             timeline,
             hiccups,
             host: Host::default(),
@@ -279,7 +286,7 @@ impl<'a> Watch<'a> {
             Extent::Messages(_) => None,
         };
         let go_on = live(&Live {
-            target: &self.plan.target.name,
+            target: &self.title,
             trial: self.plan.trial,
             trials: self.plan.scenario.trials.count,
             phase,

@@ -58,6 +58,13 @@ impl Axis {
         axis
     }
 
+    /// Places 0, 1, 2, … for values that are named, with half a place of room at both ends.
+    pub(super) fn places(names: &[String]) -> Self {
+        let ticks = names.iter().enumerate().map(|(index, name)| (index as f64, name.clone())).collect();
+        let high = names.len().max(1) as f64 - 0.5;
+        Self { low: -0.5, high, scale: Scale::Linear, infinity: false, ticks }
+    }
+
     /// Latencies in microseconds on a logarithm that holds all finite values given, with room above for
     /// infinite ones if there are any.
     pub(super) fn latency(values: impl Iterator<Item = f64>) -> Self {

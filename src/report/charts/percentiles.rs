@@ -52,16 +52,10 @@ impl Chart for LatencyByPercentile {
             sheet::line(&mut plot, &line.points, sheet::stroke(index, 2.0, scale))?;
             for wanted in MARKED.into_iter().filter(|q| *q <= highest) {
                 if let Some(point) = line.points.iter().find(|(q, _)| *q >= wanted - 1e-9) {
-                    sheet::draw_mark(&area, absolute(&area, plot.backend_coord(point)), index, scale)?;
+                    sheet::draw_mark(&area, sheet::within(&area, plot.backend_coord(point)), index, scale)?;
                 }
             }
         }
         Ok(())
     }
-}
-
-/// A pixel of the whole picture as a pixel of an area of it.
-fn absolute<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32)) -> (i32, i32) {
-    let (left, top) = area.get_base_pixel();
-    (x - left, y - top)
 }

@@ -161,6 +161,12 @@ where
     }
 }
 
+/// A pixel of the whole picture as a pixel of an area of it.
+pub(super) fn within<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32)) -> (i32, i32) {
+    let (left, top) = area.get_base_pixel();
+    (x - left, y - top)
+}
+
 /// A plot with its axes on.
 pub(super) type Plot<'a, DB> = ChartContext<'a, DB, Cartesian2d<Axis, Axis>>;
 

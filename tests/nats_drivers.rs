@@ -47,7 +47,7 @@ fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
 
 async fn server(driver: DriverConfig, config: &[(&str, &str)]) -> Broker {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let broker = scenario::Broker::Managed { config };
+    let broker = scenario::Broker::Managed(scenario::Managed { config, ..scenario::Managed::of(&driver) });
     Broker::start(&Target { name: "nats".to_owned(), driver, broker, optional: false }).await.unwrap()
 }
 
@@ -296,7 +296,7 @@ fn a_broker_that_dies_is_disconnected_for_publishers_and_subscribers_and_stays_s
 #[test]
 fn a_publisher_that_is_kept_gets_everything_through_a_server_that_took_its_time() {
     block_on(async {
-        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
+        let mut broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
         let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
         let topology = topology(1, 1, Delivery::FanOut);
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use busmark::scenario::{
-    Broker, Delivery, DriverConfig, Extent, Override, PayloadSize, Rate, Scenario, ScenarioError, Subscribe,
+    Broker, Delivery, DriverConfig, Extent, Managed, Override, PayloadSize, Rate, Scenario, ScenarioError,
+    Subscribe,
 };
 
 const SKETCH: &str = r#"
@@ -77,7 +78,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((workload.publisher_connections, workload.subscriber_connections), (1, 1));
     assert_eq!((workload.subscribe, workload.delivery), (Subscribe::All, Delivery::FanOut));
     assert_eq!((workload.in_flight, scenario.trials.count, scenario.trials.seed), (1000, 5, 42));
-    assert_eq!(scenario.targets[0].broker, Broker::Managed { config: Vec::new() });
+    assert_eq!(scenario.targets[0].broker, Broker::Managed(Managed::of(&scenario.targets[0].driver)));
     let many = with(SMALLEST, &["workload.publishers=100", "workload.subscribers=1000"]).unwrap();
     assert_eq!((many.workload.publisher_connections, many.workload.subscriber_connections), (8, 128));
 }
@@ -123,6 +124,10 @@ fn a_wrong_value_says_what_was_given_and_what_is_allowed() {
             "no argument passes {port}",
         ),
         ("target[0].broker=none", "needs a broker"),
+        ("target[0].broker={ nodes = 3 }", "can't have a broker of 3 nodes"),
+        ("target[0].broker={ server = \"valkey\" }", "doesn't speak the protocol of"),
+        ("target[0].broker={ transport = \"unix\" }", "listens on TCP only"),
+        ("target[0].broker={ nodes = 1, url = \"nats://x\" }", "do not go together"),
         ("expect=[{ that = \"lst == 0\" }]", "nearest first: `lost`"),
         ("expect=[{ that = \"b.lost == 0\" }]", "there is no target `b`"),
         ("expect=[{ metric = \"lost\" }]", "allowed is `that` alone, or `metric` with `is`"),
@@ -158,6 +163,11 @@ fn rules_across_keys_are_held() {
             "can't serve two subscribers of one topic on one connection",
         ),
         (&redis, vec!["target[0].broker={ url = \"nats://x:1\" }"], "allowed is redis://HOST:PORT"),
+        (
+            &redis,
+            vec!["target[0].broker={ url = \"redis://ann:geheim@x:1\" }"],
+            "write redis://ann:${BROKER_PASSWORD}@x:1",
+        ),
         (&loopback, vec!["target[0].broker=managed"], "loopback has no broker"),
         (
             &jetstream,

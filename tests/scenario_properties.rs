@@ -105,13 +105,19 @@ fn jetstream() -> impl Strategy<Value = DriverConfig> {
     )
 }
 
-fn managed() -> impl Strategy<Value = Broker> {
+fn managed(redis: bool) -> impl Strategy<Value = Broker> {
     let config = vec((text(), text()), 0..3).prop_map(|mut config| {
         config.sort();
         config.dedup_by(|a, b| a.0 == b.0);
-        Broker::Managed { config }
+        config
     });
-    prop_oneof![config, Just(Broker::Bundled)]
+    let servers = if redis { vec![Server::Redis, Server::Valkey] } else { vec![Server::Nats] };
+    let server = proptest::sample::select(servers);
+    let managed = (config, server, any::<bool>()).prop_map(move |(config, server, unix)| {
+        let transport = if unix && redis { Transport::Unix } else { Transport::Tcp };
+        Broker::Managed(Managed { server, nodes: 1, transport, config })
+    });
+    prop_oneof![managed, Just(Broker::Bundled)]
 }
 
 fn redis_broker() -> impl Strategy<Value = Broker> {
@@ -120,7 +126,7 @@ fn redis_broker() -> impl Strategy<Value = Broker> {
         Broker::Command { argv, url: "redis://127.0.0.1:{port}".to_owned(), ready_within }
     });
     let external = Just(Broker::External { url: "redis://example:6379/0".to_owned() });
-    prop_oneof![managed(), command, external]
+    prop_oneof![managed(true), command, external]
 }
 
 fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
@@ -132,8 +138,8 @@ fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
     prop_oneof![
         (loopback(), Just(Broker::None)),
         (redis, redis_broker()),
-        (Just(DriverConfig::NatsCore(NatsCoreOptions {})), managed()),
-        (jetstream(), managed()),
+        (Just(DriverConfig::NatsCore(NatsCoreOptions {})), managed(false)),
+        (jetstream(), managed(false)),
     ]
 }
 

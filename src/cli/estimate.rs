@@ -62,7 +62,7 @@ fn one_point(scenario: &Scenario) -> Estimate {
 fn start(target: &Target) -> Duration {
     match target.broker {
         Broker::None => Duration::ZERO,
-        Broker::External { .. } | Broker::Managed { .. } | Broker::Command { .. } | Broker::Bundled => START,
+        Broker::External { .. } | Broker::Managed(_) | Broker::Command { .. } | Broker::Bundled => START,
     }
 }
 

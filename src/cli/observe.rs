@@ -8,7 +8,7 @@ use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
 use crate::measure::{Host, Live};
 use crate::report::{Build, Manifest, PointManifest, Progress, ResultsFolder, TargetManifest, Trial};
-use crate::scenario::{Broker, Scenario, Target, shipped};
+use crate::scenario::{Broker, Scenario, Target, shipped, url};
 use crate::trial::{TrialError, TrialOutcome};
 
 /// Puts every finished trial into the results folder at once, and shows how the run is going.
@@ -123,8 +123,9 @@ pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Cali
 
 fn target(target: &Target) -> TargetManifest {
     let broker = match &target.broker {
-        Broker::Managed { .. } => "managed".to_owned(),
-        Broker::External { url } => without_password(url),
+        Broker::Managed(managed) if managed.nodes > 1 => format!("managed, {} nodes", managed.nodes),
+        Broker::Managed(_) => "managed".to_owned(),
+        Broker::External { url } => url::public(url),
         Broker::Command { .. } => "command".to_owned(),
         Broker::Bundled => "bundled".to_owned(),
         Broker::None => "none".to_owned(),
@@ -135,24 +136,5 @@ fn target(target: &Target) -> TargetManifest {
         client: target.driver.client().to_owned(),
         broker,
         ..TargetManifest::default()
-    }
-}
-
-/// A URL as it may be kept: what stands between `//` and `@` is a secret.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("{scheme}://…{}", &url[at..]),
-        _ => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kept_url_has_no_password() {
-        assert_eq!(without_password("redis://user:geheim@h:1/0"), "redis://…@h:1/0");
-        assert_eq!(without_password("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
     }
 }

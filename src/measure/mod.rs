@@ -35,8 +35,8 @@ pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, Receive
 pub use live::Live;
 pub use quantile::{Quantile, Quantiles};
 pub use record::{
-    CounterChange, Counts, Grade, Latencies, Phase, Reason, ReasonCode, Resources, SlowMessage, TimelineRow,
-    TrialRecord, Verdict,
+    CounterChange, Counts, Grade, Latencies, NodeResources, Phase, Reason, ReasonCode, Resources,
+    SlowMessage, TimelineRow, TrialRecord, Verdict,
 };
 pub use recorder::{DeliveryRecorder, DeliveryRest, PublishRecorder, Times};
 pub use slowest::{SLOWEST, Slowest};

@@ -247,7 +247,7 @@ pub struct Latencies {
 }
 
 /// CPU and memory over the measured phase.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Resources {
     /// CPU time of the broker's processes per published message, µs; empty for external brokers.
     pub broker_cpu_us_per_message: Option<f64>,
@@ -261,6 +261,22 @@ pub struct Resources {
     pub harness_rss_bytes_max: Option<u64>,
     /// Cores the broker used on average.
     pub broker_cores: Option<f64>,
+    /// What each node of a cluster used; empty for a broker of one server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeResources>,
+}
+
+/// What one node of a cluster used.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NodeResources {
+    /// Its number, from 0.
+    pub node: u32,
+    /// CPU time per message that was published to the whole cluster, µs; empty if it was gone at the end.
+    pub cpu_us_per_message: Option<f64>,
+    /// Cores it used on average.
+    pub cores: Option<f64>,
+    /// Largest resident set, bytes.
+    pub rss_bytes_max: Option<u64>,
 }
 
 /// Which part of a trial.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use crate::units;
 
+use super::broker::{Broker, Managed, Transport};
 use super::document::{At, Node, Value};
-use super::model::{Broker, Delivery, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Workload};
+use super::model::{Delivery, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Workload};
 use super::options::{AckPolicy, Storage, Sync};
 use super::problem::Problems;
 use super::spec::{ACTORS_MAX, PAYLOAD_MAX};
+use super::url;
+use super::words::Word;
 
 /// nats-server's max_payload, if its configuration says nothing.
 const NATS_PAYLOAD_MAX: usize = 1 << 20;
@@ -135,12 +138,10 @@ fn broker(rules: &Rules<'_>, path: &str, target: &Target) {
         format!("{name} needs a broker; allowed: `managed`, `bundled`, {{ url = … }}, {{ command = … }}")
     });
     if let Broker::External { url } | Broker::Command { url, .. } = &target.broker {
-        let scheme =
-            if matches!(target.driver, DriverConfig::RedisPubsub(_)) { "redis://" } else { "nats://" };
-        let url_key = format!("{key}.url");
-        rules.refuse(!url.starts_with(scheme) || url.len() == scheme.len(), &[&url_key, &driver], || {
-            format!("`{}` is no address for {name}; allowed is {scheme}HOST:PORT", without_secret(url))
-        });
+        address(rules, (&format!("{key}.url"), &driver), target, url);
+    }
+    if let Broker::Managed(ours) = &target.broker {
+        managed(rules, &key, &target.driver, ours);
     }
     if let Broker::Command { argv, url, .. } = &target.broker {
         let takes_port = |text: &String| text.contains("{port}");
@@ -151,19 +152,54 @@ fn broker(rules: &Rules<'_>, path: &str, target: &Target) {
     }
 }
 
-/// An address without the user and password in it.
-fn without_secret(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
+/// Where a broker that isn't ours is: a scheme of its protocol, and no secret that would stand in a file.
+fn address(rules: &Rules<'_>, (url_key, driver_key): (&str, &str), target: &Target, url: &str) {
+    let schemes: &[&str] = if target.driver.speaks_redis() {
+        &["redis://", "rediss://", "unix://"]
+    } else {
+        &["nats://", "tls://"]
+    };
+    let fits = schemes.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+    rules.refuse(!fits, &[url_key, driver_key], || {
+        let (name, scheme) = (target.driver.name(), schemes[0]);
+        format!("`{}` is no address for {name}; allowed is {scheme}HOST:PORT", url::public(url))
+    });
+    rules.refuse(url::has_open_secret(url), &[url_key], || {
+        format!(
+            "`{}` has a password in it, which would stand in files and process lists; put it into an environment variable and write {}",
+            url::public(url),
+            url::with_variable(url)
+        )
+    });
+}
+
+/// What a broker of ours can be.
+fn managed(rules: &Rules<'_>, key: &str, driver: &DriverConfig, managed: &Managed) {
+    let (server, name) = (managed.server.word(), driver.name());
+    rules.refuse(!driver.servers().contains(&managed.server), &[&format!("{key}.server")], || {
+        let allowed: Vec<&str> = driver.servers().iter().map(|server| server.word()).collect();
+        format!("{server} doesn't speak the protocol of {name}; allowed: {}", allowed.join(", "))
+    });
+    let (nodes, allowed) = (managed.nodes, driver.nodes());
+    rules.refuse(!allowed.contains(&nodes), &[&format!("{key}.nodes")], || {
+        let (fewest, most) = (allowed.start(), allowed.end());
+        let span = if fewest == most { format!("{most}") } else { format!("{fewest} to {most}") };
+        format!("{name} can't have a broker of {nodes} nodes; allowed is {span}")
+    });
+    let unix = managed.transport == Transport::Unix;
+    rules.refuse(unix && nodes > 1, &[&format!("{key}.transport")], || {
+        "the nodes of a cluster speak TCP to each other and to clients; allowed: `tcp`".to_owned()
+    });
+    rules.refuse(unix && !driver.speaks_redis(), &[&format!("{key}.transport")], || {
+        format!("{server} listens on TCP only; allowed: `tcp`")
+    });
 }
 
 fn options(rules: &Rules<'_>, path: &str, target: &Target) {
     let DriverConfig::Jetstream(options) = &target.driver else { return };
     let sync = format!("{path}.options.sync");
     let default = Sync::Interval(Duration::from_secs(120));
-    let ours = matches!(target.broker, Broker::Managed { .. } | Broker::Bundled);
+    let ours = matches!(target.broker, Broker::Managed(_) | Broker::Bundled);
     let broker = format!("{path}.broker");
     rules.refuse(!ours && options.sync != default, &[&sync, &broker], || {
         "busmark can't set this on a server that it doesn't configure; set sync_interval there".to_owned()
@@ -236,7 +272,7 @@ fn payload(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
     let (config, limit) = match (&target.driver, &target.broker) {
         (DriverConfig::Loopback(_), _) => return,
         (DriverConfig::RedisPubsub(_), _) => return redis_payload(rules, path, workload),
-        (_, Broker::Managed { config }) => {
+        (_, Broker::Managed(Managed { config, .. })) => {
             (config.iter().any(|(key, _)| key == "max_payload"), NATS_PAYLOAD_MAX)
         }
         // The server itself says what it takes; the driver asks it.

@@ -1,5 +1,6 @@
 //! Says what to run, as validated plain data; no tokio, no driver.
 
+mod broker;
 mod check;
 mod document;
 mod expect;
@@ -19,8 +20,10 @@ pub mod shipped;
 mod spec;
 mod sweep;
 mod topology;
+pub mod url;
 mod words;
 
+pub use broker::{Broker, Managed, Server, Transport};
 pub use expect::{Compare, Expect, ExpectError, MetricOf, Right};
 pub use metric::{Metric, MetricKind};
 pub use model::*;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::broker::Broker;
 use super::expect::Expect;
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
 use super::sweep::{Point, Sweep};
@@ -225,32 +226,4 @@ impl DriverConfig {
             Self::NatsCore(_) | Self::Jetstream(_) => "library",
         }
     }
-}
-
-/// Where the broker comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broker {
-    /// Started by busmark from PATH or `.brokers/`, fresh for each trial.
-    Managed {
-        /// Lines of the server's own configuration, in order.
-        config: Vec<(String, String)>,
-    },
-    /// Already there.
-    External {
-        /// `redis://…` or `nats://…`.
-        url: String,
-    },
-    /// A server of the user's, started fresh for each trial.
-    Command {
-        /// Program and arguments; `{port}` and `{dir}` are replaced.
-        argv: Vec<String>,
-        /// How to reach it; `{port}` is replaced.
-        url: String,
-        /// How long it may take until it answers.
-        ready_within: Duration,
-    },
-    /// The engine that ships inside busmark, as a child process.
-    Bundled,
-    /// No process at all (loopback).
-    None,
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::units;
 
+use super::broker::{Broker, Managed};
 use super::expect::Expect;
 use super::model::{
-    Broker, Delay, DriverConfig, Extent, Fill, PayloadSize, Phases, Rate, Scenario, Target, Workload,
+    Delay, DriverConfig, Extent, Fill, PayloadSize, Phases, Rate, Scenario, Target, Workload,
 };
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
 use super::read::{PUBLISHER_CONNECTIONS, SUBSCRIBER_CONNECTIONS, default_connections};
@@ -155,18 +156,20 @@ fn phases(out: &mut Page, phases: &Phases) {
 fn target(out: &mut Page, target: &Target) {
     out.set("name", target.name.as_str());
     out.set("driver", target.driver.name());
-    out.set("broker", broker(&target.broker));
+    out.set("broker", broker(target));
     out.set("optional", target.optional);
     out.set("options", options(&target.driver));
 }
 
-fn broker(broker: &Broker) -> toml_edit::Value {
-    match broker {
-        Broker::Managed { config } if config.is_empty() => "managed".into(),
-        Broker::Managed { config } => {
-            let lines = inline(config.iter().map(|(key, value)| (key.as_str(), value.as_str().into())));
-            inline([("config", lines)])
-        }
+fn broker(target: &Target) -> toml_edit::Value {
+    match &target.broker {
+        Broker::Managed(managed) if *managed == Managed::of(&target.driver) => "managed".into(),
+        Broker::Managed(Managed { server, nodes, transport, config }) => inline([
+            ("server", server.word().into()),
+            ("nodes", i64::from(*nodes).into()),
+            ("transport", transport.word().into()),
+            ("config", inline(config.iter().map(|(key, value)| (key.as_str(), value.as_str().into())))),
+        ]),
         Broker::External { url } => inline([("url", url.as_str().into())]),
         Broker::Command { argv, url, ready_within } => inline([
             ("command", argv.iter().map(String::as_str).collect()),

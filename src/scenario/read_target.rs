@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::broker::{Broker, Managed, Transport};
 use super::document::{Node, Value};
-use super::model::{Broker, DriverConfig, Target};
+use super::model::{DriverConfig, Target};
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions, Sync};
 use super::reader::Reader;
 use super::spec;
@@ -72,30 +73,37 @@ fn broker(table: &Reader<'_>, driver: &DriverConfig) -> Broker {
     let Some(node) = table.given("broker") else {
         return match driver {
             DriverConfig::Loopback(_) => Broker::None,
-            _ => Broker::Managed { config: Vec::new() },
+            _ => Broker::Managed(Managed::of(driver)),
         };
     };
     if matches!(node.value, Value::Table(_)) {
-        return broker_table(table, node);
+        return broker_table(table, node, driver);
     }
     match table.text_of("broker", node).as_deref() {
-        Some("managed") => Broker::Managed { config: Vec::new() },
+        Some("managed") => Broker::Managed(Managed::of(driver)),
         Some("bundled") => Broker::Bundled,
         Some("none") | None => Broker::None,
         Some(other) => {
-            let forms =
-                ["managed", "bundled", "none", "{ config = … }", "{ url = … }", "{ command = …, url = … }"];
+            let forms = [
+                "managed",
+                "bundled",
+                "none",
+                "{ nodes = …, config = … }",
+                "{ url = … }",
+                "{ command = …, url = … }",
+            ];
             table.unknown_word("broker", other, &forms);
             Broker::None
         }
     }
 }
 
-fn broker_table(table: &Reader<'_>, node: &Node) -> Broker {
+fn broker_table(table: &Reader<'_>, node: &Node, driver: &DriverConfig) -> Broker {
     let inner = Reader::new(table.context(), node, &table.path_of("broker"), spec::BROKER);
     let ready = inner.has("ready_within");
-    match (inner.has("config"), inner.has("url"), inner.has("command")) {
-        (true, false, false) if !ready => Broker::Managed { config: settings(&inner) },
+    let ours = ["server", "nodes", "transport", "config"].iter().any(|key| inner.has(key));
+    match (ours, inner.has("url"), inner.has("command")) {
+        (true, false, false) if !ready => Broker::Managed(managed(&inner, driver)),
         (false, true, false) if !ready => Broker::External { url: inner.text("url").unwrap_or_default() },
         (false, true, true) => Broker::Command {
             argv: argv(&inner),
@@ -103,11 +111,21 @@ fn broker_table(table: &Reader<'_>, node: &Node) -> Broker {
             ready_within: ready_within(&inner),
         },
         _ => {
-            let allowed = "`config` alone (managed), `url` alone (already there), \
+            let allowed = "`server`, `nodes`, `transport` and `config` (managed), `url` alone (already there), \
                            or `command` with `url` and, if wanted, `ready_within`";
             table.problem("broker", format!("these keys do not go together; allowed is {allowed}"));
             Broker::None
         }
+    }
+}
+
+fn managed(inner: &Reader<'_>, driver: &DriverConfig) -> Managed {
+    let usual = Managed::of(driver);
+    Managed {
+        server: if inner.has("server") { inner.word("server") } else { usual.server },
+        nodes: inner.count("nodes", usual.nodes),
+        transport: if inner.has("transport") { inner.word("transport") } else { Transport::Tcp },
+        config: settings(inner),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::broker::{Server, Transport};
 use super::model::{Arrival, Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
@@ -271,10 +272,34 @@ pub(super) static TARGET: &[Key] = &[
     key("options", Kind::Options, Default::Is("{}"), "What the driver can be told."),
 ];
 
-/// `broker = { … }`: `config` alone (managed), `url` alone (external), or `command` with `url`.
+/// `broker = { … }`: `server`, `nodes`, `transport` and `config` (managed), `url` alone (external), or `command`
+/// with `url`.
 pub(super) static BROKER: &[Key] = &[
+    key(
+        "server",
+        Kind::Word(words::<Server>),
+        Default::Depends("the usual server of the driver"),
+        "Whose program a managed broker is.",
+    ),
+    key(
+        "nodes",
+        Kind::Whole { min: 1, max: NODES_MAX },
+        Default::Depends("1"),
+        "Servers that form a managed broker; more than one are a cluster.",
+    ),
+    key(
+        "transport",
+        Kind::Word(words::<Transport>),
+        Default::Depends("`tcp`"),
+        "How clients reach a managed server: TCP on loopback, or a Unix socket.",
+    ),
     key("config", Kind::Settings, Default::Absent, "Lines for the configuration of a managed server."),
-    key("url", Kind::Text, Default::Absent, "Where it is: redis://HOST:PORT or nats://HOST:PORT."),
+    key(
+        "url",
+        Kind::Text,
+        Default::Absent,
+        "Where it is, such as redis://HOST:PORT, unix:///PATH or nats://HOST:PORT; ${NAME} stands for an environment variable.",
+    ),
     key(
         "command",
         Kind::List { min: 1, of: &Kind::Text },
@@ -283,6 +308,9 @@ pub(super) static BROKER: &[Key] = &[
     ),
     key("ready_within", Kind::Span, Default::Absent, "How long that server may take until it answers (10s)."),
 ];
+
+/// Servers of a managed broker at most.
+pub(super) const NODES_MAX: u64 = 16;
 
 /// How long a server given by `command` may take, if nothing is said.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! Values that a scenario names by a word.
 
+use super::broker::{Server, Transport};
 use super::model::{Arrival, Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
@@ -58,4 +59,13 @@ impl Word for AckPolicy {
 impl Word for DeliverPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("all", Self::All), ("new", Self::New), ("last", Self::Last)];
+}
+
+impl Word for Server {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("redis", Self::Redis), ("valkey", Self::Valkey), ("nats", Self::Nats)];
+}
+
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("unix", Self::Unix)];
 }

@@ -1,13 +1,18 @@
-//! A broker from start to stop, wherever it comes from.
+//! A broker from start to stop, wherever it comes from: one node, or several that form a cluster.
 
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::child::Process;
-use super::os::{self, ProcessSample, Signal};
-use super::probe::{Address, Counters};
+use super::node::{Node, NodeState};
+use super::os::ProcessSample;
+use super::probe::Counters;
 use super::{System, TargetError, start};
 use crate::scenario::{self, Target};
+
+/// How long a managed or bundled server may take until it answers.
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// A broker that answers. Ended by [`Broker::stop`]; dropping it kills it, and so does the end of busmark.
 ///
@@ -15,17 +20,15 @@ use crate::scenario::{self, Target};
 #[derive(Debug)]
 pub struct Broker {
     pub(super) url: String,
-    pub(super) address: Option<Address>,
-    pub(super) version: String,
     pub(super) settings: Vec<(String, String)>,
-    pub(super) config_text: Option<String>,
-    pub(super) process: Option<Process>,
+    /// At least one, but for loopback.
+    pub(super) nodes: Vec<Node>,
     pub(super) pids: Vec<u32>,
-    pub(super) killed: bool,
 }
 
 impl Broker {
-    /// Makes the target's broker be there and waits until it answers.
+    /// Makes the target's broker be there and waits until it answers; a cluster answers when all its nodes do
+    /// and know each other.
     ///
     /// # Errors
     /// `NotFound` if its program isn't on this machine, `Exited` and `NotReady` with the end of its log (which
@@ -39,22 +42,31 @@ impl Broker {
             })?;
             return start::start(target, system).await;
         };
-        Ok(Self {
-            url: "loopback://0".to_owned(),
-            address: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            settings: Vec::new(),
-            config_text: None,
-            process: None,
-            pids: Vec::new(),
-            killed: false,
-        })
+        Ok(Self { url: "loopback://0".to_owned(), settings: Vec::new(), nodes: Vec::new(), pids: Vec::new() })
     }
 
-    /// Where clients reach it.
+    /// Where clients reach it: its first node. It may hold a password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its servers, one or several; none for loopback.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One of its servers, to be paused, killed or restarted.
+    ///
+    /// # Errors
+    /// `Unsupported` if there is no such node.
+    pub fn node_mut(&mut self, index: usize) -> Result<&mut Node, TargetError> {
+        let count = self.nodes.len();
+        self.nodes.get_mut(index).ok_or_else(|| TargetError::Unsupported {
+            target: format!("node {index}"),
+            what: format!("the broker has {count} nodes, counted from 0"),
+        })
     }
 
     /// Its processes; empty where they aren't ours.
@@ -63,30 +75,49 @@ impl Broker {
         &self.pids
     }
 
-    /// What its processes have used so far, together; `None` where they aren't ours, or are gone.
+    /// What its processes have used so far, together; `None` where they aren't ours, or are all gone.
     #[must_use]
     pub fn sample(&self) -> Option<ProcessSample> {
-        self.pids.iter().filter_map(|&pid| os::sample(pid)).reduce(|sum, one| ProcessSample {
-            cpu_ns: sum.cpu_ns + one.cpu_ns,
-            rss_bytes: sum.rss_bytes + one.rss_bytes,
+        let nodes = self.samples();
+        nodes.iter().any(Option::is_some).then(|| {
+            let used =
+                self.nodes.iter().zip(nodes).map(|(node, now)| now.unwrap_or_else(|| node.used_before()));
+            used.fold(ProcessSample::default(), ProcessSample::plus)
         })
     }
 
-    /// The server's own counters; empty where there is no server.
+    /// What each node has used so far.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Option<ProcessSample>> {
+        self.nodes.iter().map(Node::sample).collect()
+    }
+
+    /// The servers' own counters, added up over the nodes that were not killed; empty where there is no server.
     ///
     /// # Errors
-    /// `Unreachable` if it doesn't answer.
+    /// `Unreachable` if one doesn't answer.
     pub async fn counters(&self) -> Result<Counters, TargetError> {
-        match &self.address {
-            Some(address) => address.counters().await,
-            None => Ok(Counters::default()),
+        let mut sum: Option<Counters> = None;
+        let living = self.nodes.iter().filter(|node| node.state() != NodeState::Killed);
+        let mut killed = self.nodes.iter().filter(|node| node.state() == NodeState::Killed);
+        for node in living {
+            let counters = node.counters().await?;
+            match &mut sum {
+                Some(sum) => sum.add(&counters),
+                None => sum = Some(counters),
+            }
+        }
+        match (sum, killed.next()) {
+            (Some(sum), _) => Ok(sum),
+            (None, Some(killed)) => killed.counters().await,
+            (None, None) => Ok(Counters::default()),
         }
     }
 
     /// The server's version, as it says itself.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.version
+        self.nodes.first().map_or(env!("CARGO_PKG_VERSION"), |node| &node.version)
     }
 
     /// Settings in effect that bear on a measurement, as the server told them once it was ready.
@@ -95,56 +126,67 @@ impl Broker {
         &self.settings
     }
 
-    /// The configuration file that was generated for it.
+    /// The configuration file that was generated for its first node.
     #[must_use]
     pub fn config_text(&self) -> Option<&str> {
-        self.config_text.as_deref()
+        self.nodes.first()?.config_text.as_deref()
     }
 
-    /// Its log, as long as the broker lives.
+    /// The log of its first node, as long as the broker lives.
     #[must_use]
     pub fn log(&self) -> Option<PathBuf> {
-        self.process.as_ref().map(Process::log)
+        self.nodes.first().and_then(Node::log)
     }
 
-    /// Copies its log to `to`, to be kept with the results. Nothing to do where it isn't ours.
+    /// Copies its log to `to`, to be kept with the results; those of several nodes one after another. Nothing
+    /// to do where it isn't ours.
     ///
     /// # Errors
     /// `Io` if it can't be copied.
     pub fn save_log(&self, to: &Path) -> Result<(), TargetError> {
-        let Some(log) = self.log() else { return Ok(()) };
-        let copied = std::fs::copy(log, to);
-        copied.map(|_| ()).map_err(|source| TargetError::Io {
+        let logs: Vec<PathBuf> = self.nodes.iter().filter_map(Node::log).collect();
+        let copied = match logs.as_slice() {
+            [] => Ok(()),
+            [log] => fs::copy(log, to).map(|_| ()),
+            several => join_logs(several, to),
+        };
+        copied.map_err(|source| TargetError::Io {
             path: to.to_owned(),
             what: "could not keep the broker's log",
             source,
         })
     }
 
-    /// How it ended, if it did so by itself; the log is kept then.
+    /// How one of its nodes ended, if it did so by itself; the log is kept then.
     pub fn died(&mut self) -> Option<TargetError> {
-        let process = self.process.as_mut().filter(|_| !self.killed)?;
-        let status = process.has_ended()?;
-        Some(process.exited(status))
+        self.nodes.iter_mut().find_map(Node::died)
     }
 
     /// Freezes its processes (SIGSTOP).
-    pub fn pause(&self) {
-        self.signal(Signal::Stop);
+    pub fn pause(&mut self) {
+        self.nodes.iter_mut().for_each(Node::pause);
     }
 
     /// Lets frozen processes go on (SIGCONT).
-    pub fn resume(&self) {
-        self.signal(Signal::Continue);
+    pub fn resume(&mut self) {
+        self.nodes.iter_mut().for_each(Node::resume);
     }
 
-    /// Kills its processes (SIGKILL) and waits until they are gone. Its directory stays until the end.
+    /// Kills its processes (SIGKILL) and waits until they are gone. Its directories stay until the end.
     pub async fn kill(&mut self) {
-        self.signal(Signal::Kill);
-        self.killed = true;
-        if let Some(process) = &mut self.process {
-            process.ended().await;
+        for node in &mut self.nodes {
+            node.kill().await;
         }
+    }
+
+    /// Starts one node again, with the same configuration, directory and ports.
+    ///
+    /// # Errors
+    /// As [`Node::restart`] and [`Broker::node_mut`].
+    pub async fn restart_node(&mut self, index: usize) -> Result<(), TargetError> {
+        self.node_mut(index)?.restart(READY_WITHIN).await?;
+        self.pids = self.nodes.iter().flat_map(|node| node.pids().to_vec()).collect();
+        Ok(())
     }
 
     /// Ends it: no process and no directory of it is left when this returns.
@@ -153,18 +195,19 @@ impl Broker {
     /// `Exited` if it had ended by itself before, with the end of its log, which is kept.
     pub async fn stop(mut self) -> Result<(), TargetError> {
         let died = self.died();
-        if let Some(process) = &mut self.process {
-            process.stop().await;
+        for node in &mut self.nodes {
+            node.stop().await;
         }
         died.map_or(Ok(()), Err)
     }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(process) = &self.process {
-            process.signal(signal);
-        }
-    }
 }
 
-/// How long a managed or bundled server may take until it answers.
-pub(super) const READY_WITHIN: Duration = Duration::from_secs(15);
+/// Writes several logs into one file, each below a line that says whose it is.
+fn join_logs(logs: &[PathBuf], to: &Path) -> io::Result<()> {
+    let mut file = File::create(to)?;
+    for (number, log) in logs.iter().enumerate() {
+        writeln!(file, "==== node {number}")?;
+        io::copy(&mut File::open(log)?, &mut file)?;
+    }
+    Ok(())
+}

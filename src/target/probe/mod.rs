@@ -6,6 +6,7 @@ mod redis;
 use std::time::Duration;
 
 use super::{System, TargetError};
+use crate::scenario::url;
 
 /// A single question is answered within this, or counts as not answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -20,6 +21,18 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Adds another node's counters to these, name by name.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.server.push(' ');
+        self.server.push_str(&other.server);
+        for (name, value) in &other.values {
+            match self.values.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.values.push((name.clone(), *value)),
+            }
+        }
+    }
+
     /// The value of one counter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
@@ -51,7 +64,7 @@ impl Address {
     pub(super) async fn identify(&self) -> Result<Identity, TargetError> {
         self.within(async {
             match self.system {
-                System::Redis => redis::identify(&self.url).await,
+                System::Redis | System::Valkey => redis::identify(&self.url).await,
                 System::Nats => nats::identify(&self.url, self.monitor.as_deref()).await,
             }
         })
@@ -62,7 +75,7 @@ impl Address {
     pub(super) async fn counters(&self) -> Result<Counters, TargetError> {
         self.within(async {
             match self.system {
-                System::Redis => redis::counters(&self.url).await,
+                System::Redis | System::Valkey => redis::counters(&self.url).await,
                 System::Nats => nats::counters(&self.url, self.monitor.as_deref()).await,
             }
         })
@@ -73,7 +86,7 @@ impl Address {
     pub(super) async fn settings(&self) -> Result<Vec<(String, String)>, TargetError> {
         self.within(async {
             match self.system {
-                System::Redis => redis::settings(&self.url).await,
+                System::Redis | System::Valkey => redis::settings(&self.url).await,
                 System::Nats => nats::settings(self.monitor.as_deref()).await,
             }
         })
@@ -82,7 +95,7 @@ impl Address {
 
     /// The URL without its password, for people.
     pub(super) fn public_url(&self) -> String {
-        without_password(&self.url)
+        url::public(&self.url)
     }
 
     async fn within<T>(&self, answer: impl Future<Output = Result<T, String>>) -> Result<T, TargetError> {
@@ -95,24 +108,18 @@ impl Address {
     }
 }
 
-/// Replaces what stands between `://` and `@`.
-fn without_password(url: &str) -> String {
-    let Some(start) = url.find("://").map(|at| at + 3) else { return url.to_owned() };
-    let authority_end = url[start..].find('/').map_or(url.len(), |at| start + at);
-    match url[start..authority_end].rfind('@') {
-        Some(at) => format!("{}…{}", &url[..start], &url[start + at..]),
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(without_password("redis://u:secret@h:1/0"), "redis://…@h:1/0");
-        assert_eq!(without_password("nats://h:4222"), "nats://h:4222");
-        assert_eq!(without_password("nonsense"), "nonsense");
+    fn counters_of_several_nodes_add_up_by_name() {
+        let of = |server: &str, values: &[(&str, f64)]| Counters {
+            server: server.to_owned(),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
+        let mut sum = of("a", &[("in", 1.0), ("out", 2.0)]);
+        sum.add(&of("b", &[("out", 3.0), ("cut", 4.0)]));
+        assert_eq!(sum, of("a b", &[("in", 1.0), ("out", 5.0), ("cut", 4.0)]));
     }
 }

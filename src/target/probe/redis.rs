@@ -46,7 +46,9 @@ pub(super) async fn identify(url: &str) -> Result<Identity, String> {
     }
     let info = info(&mut connection).await.map_err(words)?;
     let field = |name: &str| info.get::<String>(name).unwrap_or_default();
-    let version = field("redis_version");
+    // Valkey calls itself a Redis 7.2.4 for the sake of old clients, and says apart what it is.
+    let version = Some(field("valkey_version")).filter(|version| !version.is_empty());
+    let version = version.unwrap_or_else(|| field("redis_version"));
     if version.is_empty() {
         return Err("INFO has no redis_version: this is no Redis".to_owned());
     }

@@ -1,0 +1,99 @@
+//! Where a target's broker comes from.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::model::DriverConfig;
+
+/// Where the broker comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broker {
+    /// Started by busmark from PATH or `.brokers/`, fresh for each trial.
+    Managed(Managed),
+    /// Already there.
+    External {
+        /// `redis://…` or `nats://…`.
+        url: String,
+    },
+    /// A server of the user's, started fresh for each trial.
+    Command {
+        /// Program and arguments; `{port}` and `{dir}` are replaced.
+        argv: Vec<String>,
+        /// How to reach it; `{port}` is replaced.
+        url: String,
+        /// How long it may take until it answers.
+        ready_within: Duration,
+    },
+    /// The engine that ships inside busmark, as a child process.
+    Bundled,
+    /// No process at all (loopback).
+    None,
+}
+
+/// A broker that busmark starts by itself: one server, or several that form a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managed {
+    /// Whose program.
+    pub server: Server,
+    /// Servers, at least 1; each has its own directory, log, process and sampling.
+    pub nodes: u32,
+    /// How clients reach them.
+    pub transport: Transport,
+    /// Lines of the servers' own configuration, in order; the same for each node.
+    pub config: Vec<(String, String)>,
+}
+
+/// A server program that busmark can start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Redis 8.
+    Redis,
+    /// Valkey 9, which speaks Redis's protocol.
+    Valkey,
+    /// nats-server, with or without JetStream.
+    Nats,
+}
+
+/// How clients reach a managed server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP on loopback.
+    Tcp,
+    /// A Unix domain socket in the broker's directory.
+    Unix,
+}
+
+impl Managed {
+    /// What a driver gets if a scenario says `managed` and no more.
+    #[must_use]
+    pub fn of(driver: &DriverConfig) -> Self {
+        let server = driver.servers().first().copied().unwrap_or(Server::Redis);
+        Self { server, nodes: *driver.nodes().start(), transport: Transport::Tcp, config: Vec::new() }
+    }
+}
+
+impl DriverConfig {
+    /// The servers that speak a driver's protocol, the usual one first; none for loopback.
+    #[must_use]
+    pub fn servers(&self) -> &'static [Server] {
+        match self {
+            Self::Loopback(_) => &[],
+            Self::RedisPubsub(_) => &[Server::Redis, Server::Valkey],
+            Self::NatsCore(_) | Self::Jetstream(_) => &[Server::Nats],
+        }
+    }
+
+    /// Nodes that a managed broker of this driver can have; the first number is what it has if nothing is said.
+    #[must_use]
+    pub fn nodes(&self) -> RangeInclusive<u32> {
+        match self {
+            Self::Loopback(_) | Self::RedisPubsub(_) | Self::NatsCore(_) | Self::Jetstream(_) => 1..=1,
+        }
+    }
+
+    /// Whether it is one of those that speak Redis's protocol.
+    #[must_use]
+    pub fn speaks_redis(&self) -> bool {
+        self.servers().contains(&Server::Redis)
+    }
+}

@@ -1,0 +1,98 @@
+//! What is to be started for a managed broker: for each node a program, a directory with its configuration,
+//! and the address at which it will answer.
+
+use std::path::Path;
+
+use super::child::Process;
+use super::config::{self, NatsPorts, NatsTarget, RedisListen};
+use super::node::{Mark, Node};
+use super::place::{Place, free_port};
+use super::probe::Address;
+use super::{System, TargetError};
+use crate::scenario::{Managed, Target, Transport};
+
+/// A server about to be started.
+pub(super) struct Launch {
+    argv: Vec<String>,
+    place: Place,
+    address: Address,
+    config_text: String,
+    mark: Mark,
+    /// The port on which it speaks to the other nodes of a Redis cluster.
+    bus: Option<u16>,
+}
+
+impl Launch {
+    /// Starts the process; it may not answer yet.
+    pub(super) fn start(self) -> Result<Node, TargetError> {
+        let process = Process::start(&self.argv, self.place, false)?;
+        let mut node = Node::started(self.address, process, Some(self.mark));
+        node.config_text = Some(self.config_text);
+        Ok(node)
+    }
+
+    /// See the field.
+    pub(super) fn bus(&self) -> Option<u16> {
+        self.bus
+    }
+}
+
+/// The servers of a managed broker, with ports and directories of their own.
+pub(super) fn launches(
+    program: &Path,
+    target: &Target,
+    (system, ours): (System, &Managed),
+) -> Result<Vec<Launch>, TargetError> {
+    match system {
+        System::Redis | System::Valkey => {
+            (0..ours.nodes).map(|_| redis(program, &target.name, (system, ours))).collect()
+        }
+        System::Nats if ours.nodes > 1 => Err(TargetError::Unsupported {
+            target: target.name.clone(),
+            what: format!("{} nodes of {} can't be started yet; allowed is 1", ours.nodes, system.name()),
+        }),
+        System::Nats => Ok(vec![nats(program, target, &ours.config)?]),
+    }
+}
+
+fn redis(program: &Path, name: &str, (system, ours): (System, &Managed)) -> Result<Launch, TargetError> {
+    let place = Place::new(name)?;
+    let (listen, url) = match ours.transport {
+        Transport::Tcp => {
+            let port = free_port()?;
+            (RedisListen::Port(port), format!("redis://127.0.0.1:{port}"))
+        }
+        Transport::Unix => {
+            let socket = place.path().join("redis.sock");
+            let url = format!("unix://{}", socket.display());
+            (RedisListen::Socket(socket), url)
+        }
+    };
+    let bus = if ours.nodes > 1 { Some(free_port()?) } else { None };
+    let config_text = config::redis(&listen, bus, place.path(), &ours.config);
+    let file = place.write("redis.conf", &config_text)?;
+    let argv = vec![text_of(program), text_of(&file)];
+    let address = Address { system, url, monitor: None };
+    Ok(Launch { argv, place, address, config_text, mark: Mark::ProcessId, bus })
+}
+
+fn nats(program: &Path, target: &Target, user: &[(String, String)]) -> Result<Launch, TargetError> {
+    let place = Place::new(&target.name)?;
+    let ports = NatsPorts { client: free_port()?, monitor: free_port()? };
+    let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let driver = NatsTarget { driver: &target.driver, user };
+    let config_text = config::nats(ports, &name, &place.path().join("data"), driver);
+    let file = place.write("nats.conf", &config_text)?;
+    let argv = vec![text_of(program), "-c".to_owned(), text_of(&file)];
+    let address = Address {
+        system: System::Nats,
+        url: format!("nats://127.0.0.1:{}", ports.client),
+        monitor: Some(format!("127.0.0.1:{}", ports.monitor)),
+    };
+    Ok(Launch { argv, place, address, config_text, mark: Mark::Name(name), bus: None })
+}
+
+/// A path as an argument.
+pub(super) fn text_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -92,4 +92,6 @@ fn half_a_second_of_a_stopped_redis_shows_in_p99_and_every_message_is_still_offe
     assert_eq!((counts.sent, counts.lost), (10_000, 0), "{counts:?}");
     let p99 = record.latencies.delivery_time.unwrap().p99.unwrap();
     assert!(p99.micros() >= 100_000.0, "p99 {p99} µs hides half a second");
+    let answered = record.slowest.iter().filter(|message| message.acked > message.sent);
+    assert_eq!(answered.count(), 100, "each of the slowest has its answer's time: {:?}", record.slowest);
 }

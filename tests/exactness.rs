@@ -93,6 +93,12 @@ fn a_stall_of_400_ms_shows_in_the_delivery_time_and_costs_no_message() {
     assert!(p99.micros() >= 100_000.0, "p99 {p99} µs hides a stall of 400 ms in 10 s");
     let p50 = record.latencies.delivery_time.unwrap().p50.unwrap();
     assert!(p50.micros() < 100_000.0, "p50 {p50} µs");
+    assert_eq!(record.slowest.len(), 100);
+    for message in &record.slowest {
+        let (intended, woken, sent) = (message.intended, message.woken, message.sent);
+        assert!(intended <= woken && woken <= sent && sent.is_some(), "{message:?}");
+        assert!(woken.is_some() && message.received >= sent.unwrap(), "{message:?}");
+    }
 }
 
 #[test]

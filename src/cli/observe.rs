@@ -111,7 +111,7 @@ pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Cali
             .collect(),
         busmark: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("BUSMARK_COMMIT").map(str::to_owned),
+            commit: option_env!("BUSMARK_COMMIT").filter(|commit| !commit.is_empty()).map(str::to_owned),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
         },
         environment: serde_json::to_value(Host::default().environment()).unwrap_or_default(),

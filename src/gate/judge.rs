@@ -258,7 +258,11 @@ fn rule_counts(expect: &Expect, pairs: &[Pair<'_>], unusable: Option<Ruling>) ->
             ));
         }
     }
-    (Answer::Holds, format!("in each of {} trials", pairs.len()))
+    let trials = match pairs.len() {
+        1 => "in the one trial".to_owned(),
+        several => format!("in each of {several} trials"),
+    };
+    (Answer::Holds, trials)
 }
 
 /// By how much a count of losses could be larger, or its share, if every unanswered message were lost.

@@ -119,6 +119,21 @@ impl Window {
         }
     }
 
+    /// Messages that may be in flight at once.
+    #[must_use]
+    #[inline]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Credit from which on a closed loop that has used its window up sends again: a quarter of it. Answers come
+    /// by the dozen, and one write for many messages costs generator and broker less than many writes.
+    #[must_use]
+    #[inline]
+    pub fn refill_from(&self) -> u64 {
+        self.size.div_ceil(4)
+    }
+
     /// Messages that may be sent now.
     #[must_use]
     #[inline]
@@ -165,14 +180,14 @@ impl Window {
         self.forgiven
     }
 
-    /// Waits until a receiver has moved, unless there is credit. The caller looks at the credit again; it may
-    /// find none. Cancel-safe.
+    /// Waits until a receiver has moved, unless there is credit to refill from. The caller looks at the credit
+    /// again; it may find too little. Cancel-safe.
     pub async fn moved(&mut self, progress: &Progress) {
         let slot = self.connection as usize;
         progress.waiting[slot].store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.refresh(progress);
-        if self.credit() == 0 {
+        if self.credit() < self.refill_from() {
             progress.wake[slot].notified().await;
             self.refresh(progress);
         }

@@ -21,6 +21,7 @@ pub mod statistics;
 mod summary;
 mod tally;
 mod timeline;
+mod trail;
 pub mod verdict;
 mod window;
 
@@ -44,5 +45,6 @@ pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail
 pub use summary::Ranking;
 pub use tally::Tally;
 pub use timeline::{Collected, INTERVAL, Timeline, Totals};
+pub use trail::{MessageId, Trace, Trail};
 pub use verdict::{Evidence, LittleEvidence, ThreadEvidence, WarmUpEvidence, judge};
 pub use window::{LedgerExtent, MEMORY_CAP_BYTES, SMALLEST_WINDOW, memory_for, window_for};

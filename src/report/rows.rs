@@ -28,6 +28,9 @@ pub(super) const LATENCIES: [(&str, &str); 4] = [
 const PERCENTILES: [(&str, &str); 5] =
     [("p50", "p50"), ("p99", "p99"), ("p99_9", "p99.9"), ("p99_99", "p99.99"), ("max", "max")];
 
+/// What is offered where no schedule says so.
+const CLOSED_LOOP: &str = "max (closed loop)";
+
 const WORST_SUBSCRIBER: &str = "worst_subscriber_delivery_time_us_p99";
 
 /// All rows of a run.
@@ -45,7 +48,10 @@ pub(super) fn rows(headlines: &[Headline]) -> Vec<Row> {
         }
     };
     group(vec![
-        estimate("offered", headlines, "offered_per_s", humanise::rate),
+        row("offered", headlines, |headline| match headline.median("offered_per_s") {
+            Some(found) => with_interval(found, humanise::rate),
+            None => CLOSED_LOOP.to_owned(),
+        }),
         estimate("published", headlines, "publishes_per_s", humanise::rate),
         estimate("delivered", headlines, "deliveries_per_s", humanise::rate),
     ]);

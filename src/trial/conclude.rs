@@ -1,5 +1,6 @@
 //! Closes the books of a trial and fills in its record.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
     Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LatencyHistogram,
-    LedgerSums, NodeResources, Ranking, Resources, Slowest, TrialRecord, close_books, close_counting, judge,
+    LedgerSums, MessageId, NodeResources, Ranking, Resources, SlowMessage, Slowest, Trace, TrialRecord,
+    close_books, close_counting, judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -68,7 +70,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         started_at: rfc3339(remains.started.1 + watched.measured.0),
         seconds,
         timeline: remains.collected.rows.clone(),
-        slowest: noted.slowest.messages(),
+        slowest: traced(&noted.slowest, &remains.publishing),
         server_counters: changes(&remains.counters),
         notes: notes(&remains),
         ..TrialRecord::default()
@@ -83,6 +85,20 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         broker_version: broker.version().to_owned(),
         broker_config: broker.effective_config().to_vec(),
     }
+}
+
+/// The slowest messages, with what their publishers remember of them.
+fn traced(slowest: &Slowest, publishing: &[PublishingReport]) -> Vec<SlowMessage> {
+    let traces: HashMap<MessageId, Trace> =
+        publishing.iter().flat_map(|report| report.traces.iter().copied()).collect();
+    let mut messages = slowest.messages();
+    for message in &mut messages {
+        let trace = traces.get(&MessageId { lane: message.lane, sequence: message.sequence });
+        // Without a schedule no pacer comes for a message.
+        message.woken = trace.filter(|_| message.intended.is_some()).map(|trace| trace.woken);
+        message.acked = trace.and_then(|trace| trace.acked);
+    }
+    messages
 }
 
 /// What the subscribing threads noted, together.

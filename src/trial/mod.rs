@@ -4,6 +4,7 @@ mod conclude;
 mod control;
 mod evidence;
 mod extent;
+mod inquiries;
 mod payload;
 mod processing;
 mod publishing;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::extent::ledger_extent;
+use super::inquiries::Inquiries;
 use super::signal::Totals;
 use crate::clock::{Clock, Nanos};
 use crate::driver::Guarantees;
@@ -27,6 +28,8 @@ pub(super) struct Setup {
     pub(super) copies_of_topic: Vec<u32>,
     pub(super) totals: Totals,
     pub(super) progress: Progress,
+    /// What receivers ask publishing connections about slow messages.
+    pub(super) inquiries: Inquiries,
     /// Whether payloads are large enough to carry a stamp.
     pub(super) stamped: bool,
     /// Messages per second of all publishers; `None` is as fast as the window allows.
@@ -54,6 +57,8 @@ impl Setup {
             Rate::Max => None,
             Rate::PerSecond(rate) => Some(rate),
         };
+        // Without a subscriber an answer is all that ever comes back.
+        let deaf = scenario.workload.subscribers == 0;
         let lanes = topology.lanes();
         let ledger_window = window_for(&ledger_extent(scenario, target));
         let stamped = scenario.workload.payload.max() >= STAMP_BYTES;
@@ -68,10 +73,12 @@ impl Setup {
             copies_of_topic: topics.iter().map(|&topic| topology.copies(topic)).collect(),
             totals: Totals::default(),
             progress: Progress::new(&topology),
+            inquiries: Inquiries::new(topology.publisher_connections),
             stamped,
             per_second,
             answers: guarantees.answers(),
-            acks_close_window: guarantees.promises_acked(),
+            acks_close_window: guarantees.promises_acked()
+                || (guarantees.answers() && deaf && per_second.is_none()),
             measure_from: if stamped { scenario.phases.warm_up.as_nanos() as Nanos } else { 0 },
             scenario: scenario.clone(),
             topology,

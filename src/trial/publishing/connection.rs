@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::inquiries::Replies;
 use super::super::processing::Unanswered;
 use super::super::setup::Setup;
 use super::super::signal::{Listener, Totals};
 use crate::clock::Nanos;
 use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
 use crate::load::{Due, Limit, PacerHandle, Schedule, SpinMeter, Turn, Window};
-use crate::measure::{PublishRecorder, Stamp, Tail};
+use crate::measure::{MessageId, PublishRecorder, Stamp, Tail, Trace, Trail};
 use crate::scenario::LaneId;
 
 /// Bytes of payload handed to a driver between two writes, at most.
@@ -35,6 +36,7 @@ const CREDIT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) setup: Arc<Setup>,
     pub(super) recorder: Rc<RefCell<PublishRecorder>>,
+    pub(super) trail: Rc<RefCell<Trail>>,
     pub(super) meter: Rc<SpinMeter>,
     /// The lanes of this thread's publishers, by lane.
     pub(super) lanes: Rc<[LaneState]>,
@@ -89,10 +91,12 @@ impl Answers {
         self.shared.meter.worked();
         let at = self.shared.now();
         let mut recorder = self.shared.recorder.borrow_mut();
+        let mut trail = self.shared.trail.borrow_mut();
         let mut accepted = 0;
         for number in run.first..run.first + u64::from(run.count) {
             let Some(waiting) = self.unanswered.answer(number) else { continue };
             let book = &setup.books[waiting.lane.0 as usize];
+            trail.acked(MessageId { lane: waiting.lane.0, sequence: waiting.sequence }, at);
             match run.outcome {
                 Outcome::Accepted => {
                     book.acked(waiting.sequence);
@@ -130,6 +134,7 @@ pub(super) struct Connection<P> {
     payload: Vec<u8>,
     body_sum: u64,
     answers: Answers,
+    replies: Replies,
     window: Window,
     /// A message that the driver had no room for.
     held: Option<(Due, Option<Nanos>)>,
@@ -145,7 +150,8 @@ impl<P: Publisher> Connection<P> {
         let window = Window::new(&setup.topology, id, size);
         let body_sum = crate::measure::body_sum(&payload);
         let answers = Answers { shared, unanswered: Unanswered::default() };
-        Self { id, publisher, payload, body_sum, answers, window, held: None, error: None }
+        let replies = Replies::default();
+        Self { id, publisher, payload, body_sum, answers, replies, window, held: None, error: None }
     }
 
     /// Publishes until the schedule is over, then waits for answers and stays open until told to stop. An
@@ -167,7 +173,9 @@ impl<P: Publisher> Connection<P> {
         Totals::add(&self.answers.shared.setup.totals.done_answering, 1);
         // Dropping the publisher now would lose what its library or its socket still holds.
         listener.stop().await;
-        Report { error: result.err().or(self.error), forgiven: self.window.forgiven() }
+        self.reply(false);
+        let traces = self.replies.into_found().collect();
+        Report { error: result.err().or(self.error), forgiven: self.window.forgiven(), traces }
     }
 
     /// The schedule decides: every released message goes as soon as window, driver and socket allow.
@@ -204,23 +212,26 @@ impl<P: Publisher> Connection<P> {
         let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
         let mut turn = Turn::new(&setup.topology, self.id);
         let mut measured = 0;
+        let mut refilling = true;
         loop {
             let now = self.answers.shared.now();
             if now >= limit.until || measured >= limit.measured || listener.drains() {
                 return Ok(());
             }
             let counts = setup.measured(now);
-            let room = if counts { self.room().min(limit.measured - measured) } else { self.room() };
+            let room = if refilling { self.room() } else { self.refill() };
+            let room = if counts { room.min(limit.measured - measured) } else { room };
             let appended = self.batch(room, || {
                 let due = Due { publisher: turn.publisher, round: turn.round, intended: now };
                 turn.pass();
                 Some((due, None))
             })?;
             measured += if counts { appended } else { 0 };
+            refilling = appended > 0;
             if appended > 0 || self.held.is_some() {
                 self.flush().await?;
                 tokio::task::yield_now().await;
-            } else if setup.acks_close_window || self.window.credit() > 0 {
+            } else if setup.acks_close_window || self.window.credit() >= self.window.refill_from() {
                 self.wait_for_acks(listener).await?;
             } else {
                 self.wait_for_receivers(listener).await?;
@@ -228,17 +239,22 @@ impl<P: Publisher> Connection<P> {
         }
     }
 
+    /// Messages that may go now, or none while too little of the window is free to be worth a write.
+    fn refill(&self) -> u64 {
+        let room = self.room();
+        if room < self.window.refill_from() { 0 } else { room }
+    }
+
     /// Messages that may go now.
     fn room(&self) -> u64 {
         let setup = &self.answers.shared.setup;
-        let in_flight = u64::from(setup.scenario.workload.in_flight);
-        let window = in_flight.div_ceil(u64::from(setup.topology.publisher_connections));
+        let closed_loop = setup.per_second.is_none();
         let unanswered = match (setup.answers, setup.acks_close_window) {
-            (false, _) => return if setup.per_second.is_some() { u64::MAX } else { self.window.credit() },
-            (true, true) => return window.saturating_sub(self.answers.in_flight()),
+            (false, _) => u64::MAX,
+            (true, true) => return self.window.size().saturating_sub(self.answers.in_flight()),
             (true, false) => UNANSWERED_MAX.saturating_sub(self.answers.in_flight()),
         };
-        if setup.per_second.is_some() { unanswered } else { unanswered.min(self.window.credit()) }
+        if closed_loop { unanswered.min(self.window.credit()) } else { unanswered }
     }
 
     /// Stamps and hands over up to `room` messages that `next` gives.
@@ -299,6 +315,7 @@ impl<P: Publisher> Connection<P> {
         Totals::add(&setup.totals.expected, setup.copies(lane));
         self.window.sent(lane);
         let woken = woken.map_or(sent, |woken| woken.max(due.intended));
+        shared.trail.borrow_mut().sent(MessageId { lane: lane.0, sequence }, woken);
         shared.recorder.borrow_mut().sent(setup.times(due.intended, Some(sent)), woken, sent);
         if setup.answers {
             unanswered.push(Waiting { lane, sequence, intended: due.intended, sent });
@@ -312,7 +329,15 @@ impl<P: Publisher> Connection<P> {
         publisher.flush(&mut |run| answers.settle(run)).await?;
         window.refresh(&answers.shared.setup.progress);
         answers.shared.roll();
+        self.reply(true);
         Ok(())
+    }
+
+    /// Answers receivers that ask about slow messages; `open` while the system may still answer.
+    fn reply(&mut self, open: bool) {
+        let Self { id, replies, answers, .. } = self;
+        let setup = &answers.shared.setup;
+        replies.reply(&setup.inquiries, *id, &answers.shared.trail.borrow(), open && setup.answers);
     }
 
     /// Waits for an answer, the end, or the time after which answers are overdue.
@@ -363,4 +388,6 @@ pub(super) struct Report {
     pub(super) error: Option<DriverError>,
     /// Credit that came back without being accounted for.
     pub(super) forgiven: u64,
+    /// What receivers asked about slow messages, and the answers.
+    pub(super) traces: Vec<(MessageId, Trace)>,
 }

@@ -13,7 +13,7 @@ use super::connection::{Connection, LaneState, Report, Shared};
 use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind, Publisher};
 use crate::load::{Limit, Pacer, PacerHandle, Schedule, SpinMeter};
-use crate::measure::PublishRecorder;
+use crate::measure::{MessageId, PublishRecorder, Trace, Trail};
 use crate::trial::payload::payload;
 use crate::trial::setup::Setup;
 use crate::trial::signal::Listener;
@@ -25,6 +25,8 @@ pub(in crate::trial) struct PublishingReport {
     pub(in crate::trial) errors: Vec<DriverError>,
     /// Credit that came back without being accounted for.
     pub(in crate::trial) forgiven: u64,
+    /// What receivers asked about slow messages, and the answers.
+    pub(in crate::trial) traces: Vec<(MessageId, Trace)>,
     /// Time spun before due times in the measured phase, ns.
     pub(in crate::trial) spun: Nanos,
 }
@@ -86,6 +88,7 @@ async fn run<D: Driver>(
     let Some(start) = listener.start().await else { return Ok(PublishingReport::empty()) };
     let shared = Shared {
         recorder: Rc::new(RefCell::new(share.recorder)),
+        trail: Rc::new(RefCell::new(Trail::new(setup.topology.lanes()))),
         meter: Rc::new(SpinMeter::new(start + setup.measure_from)),
         lanes: (0..setup.topology.lanes()).map(|_| LaneState::default()).collect(),
         setup,
@@ -97,6 +100,7 @@ async fn run<D: Driver>(
     for connection in reports {
         report.forgiven += connection.forgiven;
         report.errors.extend(connection.error);
+        report.traces.extend(connection.traces);
     }
     if let Ok(recorder) = Rc::try_unwrap(shared.recorder) {
         recorder.into_inner().finish(shared.setup.clock.now().saturating_sub(start));
@@ -157,6 +161,6 @@ async fn start<P: Publisher>(
 
 impl PublishingReport {
     fn empty() -> Self {
-        Self { errors: Vec::new(), forgiven: 0, spun: 0 }
+        Self { errors: Vec::new(), forgiven: 0, traces: Vec::new(), spun: 0 }
     }
 }

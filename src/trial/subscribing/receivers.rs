@@ -8,8 +8,8 @@ use super::super::signal::Totals;
 use crate::clock::Nanos;
 use crate::driver::Delivery;
 use crate::measure::{
-    Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Judging, LedgerSums, Opened, ReceiverLedger,
-    SlowMessage, StampError,
+    Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Judging, LedgerSums, MessageId, Opened,
+    ReceiverLedger, SlowMessage, StampError,
 };
 use crate::scenario::{self, LaneId, Topology};
 
@@ -196,6 +196,8 @@ impl Receivers {
             self.recorder.last_delivery(intended, last);
         }
         if self.recorder.delivered(index, times, received) {
+            let connection = u32::from(opened.stamp.publisher) % self.setup.topology.publisher_connections;
+            self.setup.inquiries.ask(connection, MessageId { lane: lane.0, sequence: opened.stamp.sequence });
             self.recorder.keep_slow(SlowMessage {
                 publisher: u32::from(opened.stamp.publisher),
                 lane: lane.0,

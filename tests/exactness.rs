@@ -151,3 +151,37 @@ fn a_closed_loop_that_nobody_reads_goes_as_fast_as_it_is_answered() {
     assert_eq!((record.counts.sent, record.counts.expected, record.counts.unknown), (300_000, 0, 0));
     assert_books_close(&record);
 }
+
+#[test]
+fn sizes_and_topics_of_every_kind_are_accounted_for_as_exactly() {
+    let payloads = [
+        "{ lognormal = \"200B\", sigma = 1.0, min = \"40B\", max = \"4KiB\" }",
+        "{ weighted = [{ size = \"48B\", weight = 3 }, { size = \"2KiB\", weight = 1 }] }",
+        "{ from = \"40B\", to = \"90B\" }",
+    ];
+    for (payload, choice) in payloads.iter().zip(["{ zipf = 1.2 }", "\"uniform\"", "\"round_robin\""]) {
+        let workload = format!(
+            "payload = {payload}\ntopic_choice = {choice}\nfill = {{ pool = 5, repeat = 3 }}\npublishers = 4\n\
+             publisher_connections = 4\nsubscribers = 12\nsubscriber_connections = 12\ntopics = 6\n\
+             subscribe = \"paired\"\nrate = \"40k/s\"\nshape = {{ spike = 3, after = \"300ms\", over = \"300ms\" }}\n\
+             arrival = {{ burst = 20 }}"
+        );
+        let (record, bus) = run(&scenario(&workload, "measure = \"1s\"\ndrain = \"5s\"", FAULTS));
+        let (counts, injected) = (&record.counts, bus.injected());
+        assert_books_close(&record);
+        assert_eq!(
+            (counts.sent, counts.expected),
+            (64_000, 128_000),
+            "{choice}: 0.7 s at 40k/s and 0.3 s at 120k/s"
+        );
+        assert!(injected.dropped > 0 && injected.duplicated > 0 && injected.corrupted > 0);
+        assert_eq!(counts.lost, injected.dropped, "{choice}");
+        assert_eq!(counts.duplicate, Some(injected.duplicated), "{choice}");
+        assert_eq!(counts.reordered, Some(injected.reordered), "{choice}");
+        assert_eq!(counts.corrupt, injected.corrupted, "{choice}");
+        let offered = record.offered_per_s.unwrap();
+        assert!((offered - 64_000.0).abs() < 1e-6, "offered {offered}/s");
+        let mean_bytes = record.bytes_per_s.unwrap() / record.deliveries_per_s.unwrap();
+        assert!((40.0..2048.0).contains(&mean_bytes), "{choice}: {mean_bytes} bytes a delivery");
+    }
+}

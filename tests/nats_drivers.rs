@@ -38,6 +38,7 @@ fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
         subscribers,
         subscriber_connections: 1,
         topics,
+        every_lane: false,
         subscribe: Subscribe::All,
         delivery,
         payload_max: 64,

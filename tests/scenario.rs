@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use busmark::scenario::{
     Broker, Delivery, DriverConfig, Extent, Managed, Override, PayloadSize, Rate, Scenario, ScenarioError,
-    Subscribe,
+    Shape, Subscribe,
 };
 
 const SKETCH: &str = r#"
@@ -285,4 +285,43 @@ fn only_keeps_a_target_at_every_point() {
     let mut scenario = parse(&text).unwrap();
     scenario.keep_only(&["b".to_owned()]).unwrap();
     assert!(scenario.points.iter().all(|point| point.scenario.targets.len() == 1));
+}
+
+#[test]
+fn shapes_sizes_and_choices_that_make_no_sense_are_refused_with_what_is_allowed() {
+    for (set, why) in [
+        ("workload.shape={ steps = [0, 0], every = \"1s\" }", "not all of them 0"),
+        ("workload.shape={ ramp = 2 }", "`ramp` or `spike` with `over`"),
+        ("workload.shape={ replay = [[1, 5]] }", "begin with 0"),
+        ("workload.shape=spike", "{ spike = …, over = … }"),
+        ("workload.payload={ from = \"2KiB\", to = \"1KiB\" }", "more than `to`"),
+        ("workload.payload={ from = \"4B\", to = \"1KiB\" }", "allowed is 16B or more"),
+        ("workload.payload={ lognormal = \"1KiB\", sigma = 1, max = \"100B\" }", "do not lie between"),
+        ("workload.payload={ weighted = [] }", "1 or more"),
+        ("workload.topic_choice=zipf", "{ zipf = EXPONENT }"),
+        ("workload.arrival={ burst = 1 }", "from 2 to"),
+    ] {
+        let said = mistakes(SMALLEST, &[set]).join("\n");
+        assert!(said.contains(why), "{set}: {said}");
+    }
+    let shape = "workload.shape={ sine = 0.5, period = \"1s\" }";
+    assert!(mistakes(SMALLEST, &[shape, "workload.rate=max"])[0].contains("has no shape"));
+    let many = ["workload.topic_choice=uniform", "workload.topics=300", "workload.publishers=300"];
+    assert!(mistakes(SMALLEST, &many)[0].contains("90000 lanes"));
+}
+
+#[test]
+fn a_replay_is_read_from_a_file_beside_the_scenario_and_kept_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.toml");
+    let shape = "[workload]\nshape = { csv = \"rates.csv\" }\n";
+    std::fs::write(&file, SMALLEST.replace("[[target]]", &format!("{shape}[[target]]"))).unwrap();
+    let said = Scenario::load(&file, &[]).unwrap_err().to_string();
+    assert!(said.contains("rates.csv"), "{said}");
+    std::fs::write(dir.path().join("rates.csv"), "second,rate\n0,100\n2.5,400\n").unwrap();
+    let scenario = Scenario::load(&file, &[]).unwrap();
+    assert_eq!(scenario.workload.shape, Shape::Replay(vec![(0.0, 100.0), (2.5, 400.0)]));
+    assert_eq!(parse(&scenario.to_toml()).unwrap(), scenario, "printed, it needs the file no more");
+    std::fs::write(dir.path().join("rates.csv"), "0,100\nsoon,400\n").unwrap();
+    assert!(Scenario::load(&file, &[]).unwrap_err().to_string().contains("line 2 is `soon,400`"));
 }

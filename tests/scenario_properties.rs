@@ -23,7 +23,46 @@ fn fill() -> impl Strategy<Value = Fill> {
         Just(Fill::Random),
         (0.0..=1.0f64).prop_map(|compressibility| Fill::Text { compressibility }),
         "[a-z/. ]{1,12}".prop_map(|path| Fill::File(PathBuf::from(path))),
+        (1u32..64, 1u32..1000).prop_map(|(bodies, repeat)| Fill::Pool { bodies, repeat }),
     ]
+}
+
+fn payload() -> impl Strategy<Value = PayloadSize> {
+    prop_oneof![
+        (0usize..1 << 20).prop_map(PayloadSize::Fixed),
+        vec((33usize..1 << 20, 0.001..100.0f64), 1..4).prop_map(PayloadSize::Weighted),
+        (33usize..1000, 0usize..1000).prop_map(|(from, more)| PayloadSize::Range(from, from + more)),
+        (100usize..1000, 0.0..5.0f64).prop_map(|(median, sigma)| PayloadSize::Lognormal {
+            median,
+            sigma,
+            min: 40,
+            max: 2000
+        }),
+    ]
+}
+
+/// Zipf only with few topics would need actors to fit; the other choices print alike.
+fn topic_choice() -> impl Strategy<Value = TopicChoice> {
+    Just(TopicChoice::RoundRobin)
+}
+
+fn shape_over_time() -> impl Strategy<Value = Shape> {
+    let long = (1u64..10_000).prop_map(|ms| Duration::from_millis(ms + 100_000));
+    let factor = 0.001..1000.0f64;
+    prop_oneof![
+        Just(Shape::Flat),
+        (vec(factor.clone(), 1..5), long.clone())
+            .prop_map(|(factors, every)| Shape::Steps { factors, every }),
+        (factor.clone(), span(), long.clone()).prop_map(|(to, after, over)| Shape::Ramp { to, after, over }),
+        (factor, span(), long.clone()).prop_map(|(factor, after, over)| Shape::Spike { factor, after, over }),
+        (0.0..=1.0f64, long).prop_map(|(amplitude, period)| Shape::Sine { amplitude, period }),
+        (0.0..1e6f64, 0.001..1e6f64)
+            .prop_map(|(second, rate)| Shape::Replay(vec![(0.0, rate), (second + 1.0, 0.0)])),
+    ]
+}
+
+fn arrival() -> impl Strategy<Value = Arrival> {
+    prop_oneof![Just(Arrival::Constant), Just(Arrival::Poisson), (2u32..1000).prop_map(Arrival::Burst)]
 }
 
 fn delay() -> impl Strategy<Value = Delay> {
@@ -46,13 +85,31 @@ fn actors() -> impl Strategy<Value = (u32, u32, u32, u32)> {
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    let shape = (actors(), any::<bool>(), any::<bool>());
-    let traffic = (0usize..1 << 20, fill(), rate(), 1u32..10_000_000, delay(), 1u32..65_536);
-    (shape, traffic).prop_map(|((actors, paired, poisson), traffic)| {
+    let shape = (actors(), any::<bool>());
+    let traffic = (
+        (payload(), topic_choice(), shape_over_time(), arrival()),
+        fill(),
+        rate(),
+        1u32..10_000_000,
+        delay(),
+        1u32..65_536,
+    );
+    (shape, traffic).prop_map(|((actors, paired), traffic)| {
         let (publishers, publisher_connections, subscribers, topics) = actors;
-        let (payload, fill, rate, in_flight, processing_delay, processing_concurrency) = traffic;
+        let (
+            (payload, topic_choice, shape, arrival),
+            fill,
+            rate,
+            in_flight,
+            processing_delay,
+            processing_concurrency,
+        ) = traffic;
+        let (shape, arrival) =
+            if rate == Rate::Max { (Shape::Flat, Arrival::Constant) } else { (shape, arrival) };
         Workload {
-            payload: PayloadSize::Fixed(payload),
+            payload,
+            topic_choice,
+            shape,
             fill,
             publishers,
             publisher_connections,
@@ -62,7 +119,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
             delivery: Delivery::FanOut,
             rate,
-            arrival: if poisson { Arrival::Poisson } else { Arrival::Constant },
+            arrival,
             in_flight,
             processing_delay,
             processing_concurrency,

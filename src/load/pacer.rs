@@ -217,7 +217,7 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Limit;
+    use crate::load::{Limit, Pace};
     use crate::scenario::{Arrival, Delivery, Subscribe, Topology};
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -231,13 +231,14 @@ mod tests {
             subscribers: 0,
             subscriber_connections: 0,
             topics: 1,
+            every_lane: false,
             subscribe: Subscribe::All,
             delivery: Delivery::FanOut,
             payload_max: 0,
             prefix: "t".into(),
         };
         let limit = Limit { measure_from: 0, until, measured: u64::MAX };
-        Schedule::new(&topology, 0, (Arrival::Constant, rate), limit, 0)
+        Schedule::new(&topology, 0, (Arrival::Constant, &Pace::Constant(rate)), limit, 0)
     }
 
     #[test]

@@ -207,6 +207,7 @@ mod tests {
             subscribers,
             subscriber_connections: subscribers,
             topics,
+            every_lane: false,
             subscribe,
             delivery: Delivery::FanOut,
             payload_max: 0,

@@ -329,6 +329,9 @@ pub struct TimelineRow {
     pub broker_cores: Option<f64>,
     /// Resident set of the broker at its end, bytes.
     pub broker_rss_bytes: Option<u64>,
+    /// Messages per second that the schedule asked for in it; empty at rate `max` and in the drain.
+    #[serde(default)]
+    pub offered_per_s: Option<f64>,
 }
 
 /// A slow message with every stage's time, nanoseconds since trial start.

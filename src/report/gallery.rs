@@ -218,14 +218,13 @@ fn series(trial: &Trial) -> TimeSeries {
     let rates =
         record.timeline.iter().zip(&lengths).map(|(row, length)| (row.second, row.delivered as f64 / length));
     let copies = record.counts.expected as f64 / record.counts.sent.max(1) as f64;
-    let expected = record.offered_per_s.map(|offered| offered * copies).filter(|rate| *rate > 0.0);
     let scheduled = record.timeline.iter().filter(|row| row.phase != Phase::Drain);
+    let offered = |row: &TimelineRow| row.offered_per_s.or(record.offered_per_s);
     TimeSeries {
         name: record.target.clone(),
         p50_us: each(|row| row.delivery_time_us_p50),
         p99_us: each(|row| row.delivery_time_us_p99),
-        expected_per_s: expected
-            .map_or_else(Vec::new, |rate| scheduled.map(|row| (row.second, rate)).collect()),
+        expected_per_s: scheduled.filter_map(|row| Some((row.second, offered(row)? * copies))).collect(),
         delivered_per_s: rates.collect(),
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn timeline(trials: &[Trial]) -> Result<Vec<u8>, csv::Error> {
                 text(row.gaps),
                 text(row.broker_cores),
                 text(row.broker_rss_bytes),
+                text(row.offered_per_s),
             ];
             trial_cells(&trial.record).into_iter().chain(own)
         })
@@ -68,7 +69,7 @@ pub(super) fn timeline(trials: &[Trial]) -> Result<Vec<u8>, csv::Error> {
     files::csv(&header, rows)
 }
 
-const TIMELINE_COLUMNS: [&str; 11] = [
+const TIMELINE_COLUMNS: [&str; 12] = [
     "second",
     "phase",
     "sent",
@@ -80,6 +81,7 @@ const TIMELINE_COLUMNS: [&str; 11] = [
     "gaps",
     "broker_cores",
     "broker_rss_bytes",
+    "offered_per_s",
 ];
 
 /// `slowest.csv`: the slowest messages of every trial, with when each stage was reached.

@@ -7,10 +7,13 @@ use crate::units;
 
 use super::broker::{Broker, Managed, Transport};
 use super::document::{At, Node, Value};
-use super::model::{Delivery, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Workload};
+use super::model::{
+    Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, Target, Workload,
+};
 use super::options::{AckPolicy, Storage, Sync};
 use super::problem::Problems;
 use super::spec::{ACTORS_MAX, PAYLOAD_MAX};
+use super::traffic::{Shape, TopicChoice};
 use super::url;
 use super::words::Word;
 
@@ -31,6 +34,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
     connections(&rules, &scenario.workload);
     actors(&rules, &scenario.workload);
     lengths(&rules, scenario);
+    traffic(&rules, scenario);
     names(&rules, scenario);
     for (index, target) in scenario.targets.iter().enumerate() {
         let path = format!("target[{index}]");
@@ -90,11 +94,75 @@ fn actors(rules: &Rules<'_>, workload: &Workload) {
     rules.refuse(queue && workload.subscribers == 0, &["workload.delivery", keys[1]], || {
         "`work_queue` needs subscribers; allowed without any: `fan_out`".to_owned()
     });
-    let lanes = u64::from(workload.publishers.max(workload.topics));
-    rules.refuse(lanes > ACTORS_MAX, &[keys[0], "workload.publishers"], || {
-        format!("{lanes} lanes (the larger of publishers and topics); allowed is up to {ACTORS_MAX}")
+    let every = workload.topic_choice != TopicChoice::RoundRobin;
+    let (publishers, topics) = (u64::from(workload.publishers), u64::from(workload.topics));
+    let lanes = if every { publishers * topics } else { publishers.max(topics) };
+    rules.refuse(lanes > ACTORS_MAX, &[keys[0], "workload.publishers", "workload.topic_choice"], || {
+        let what = if every {
+            "publishers × topics, since each writes to any"
+        } else {
+            "the larger of publishers and topics"
+        };
+        format!("{lanes} lanes ({what}); allowed is up to {ACTORS_MAX}")
     });
 }
+
+/// Bytes of payload bodies that a connection may keep.
+const POOL_MAX_BYTES: u64 = 256 << 20;
+/// Periods of a sine that a measured phase may have.
+const PERIODS_MAX: f64 = 10_000.0;
+
+/// Shapes, sizes and bodies.
+fn traffic(rules: &Rules<'_>, scenario: &Scenario) {
+    let workload = &scenario.workload;
+    let shape = "workload.shape";
+    let shaped = workload.shape != Shape::Flat;
+    rules.refuse(shaped && workload.rate == Rate::Max, &[shape, "workload.rate"], || {
+        "a rate of `max` has no shape; allowed is `flat`, or a rate in messages per second".to_owned()
+    });
+    let by_count = matches!(scenario.phases.measure, Extent::Messages(_));
+    rules.refuse(shaped && by_count, &[shape, "phases.measure"], || {
+        "a shape needs a measured phase by time; allowed is measure = \"10s\", or the shape `flat`".to_owned()
+    });
+    if let (Shape::Sine { period, .. }, Extent::Time(time)) = (&workload.shape, scenario.phases.measure) {
+        let periods = time.as_secs_f64() / period.as_secs_f64().max(1e-9);
+        rules.refuse(periods > PERIODS_MAX, &[shape, "phases.measure"], || {
+            format!("{periods:.0} periods in the measured phase; allowed is up to {PERIODS_MAX}")
+        });
+    }
+    rules.refuse(
+        workload.rate == Rate::Max
+            && workload.arrival != Arrival::Constant
+            && workload.arrival != Arrival::Poisson,
+        &["workload.arrival", "workload.rate"],
+        || "a rate of `max` has no bursts; allowed is a rate in messages per second".to_owned(),
+    );
+    let (min, max) = (workload.payload.min(), workload.payload.max());
+    rules.refuse(min != max && min < STAMPED_MIN, &["workload.payload"], || {
+        format!("{min} bytes are too few to tell messages of different sizes apart; allowed is {STAMPED_MIN}B or more")
+    });
+    if let Fill::Pool { bodies, .. } = &workload.fill {
+        let bytes = u64::from(*bodies) * max as u64;
+        rules.refuse(bytes > POOL_MAX_BYTES, &["workload.fill", "workload.payload"], || {
+            format!(
+                "{} of bodies on each connection; allowed is up to {}",
+                units::size(bytes),
+                units::size(POOL_MAX_BYTES)
+            )
+        });
+    }
+    for (index, target) in scenario.targets.iter().enumerate() {
+        let DriverConfig::Loopback(options) = &target.driver else { continue };
+        let key = format!("target[{index}].options.corrupt");
+        rules.refuse(options.corrupt > 0.0 && min != max && min <= 32, &[&key, "workload.payload"], || {
+            "a bit behind the stamp can only be flipped where there is one; allowed are sizes above 32B"
+                .to_owned()
+        });
+    }
+}
+
+/// Smallest payload of several sizes: a stamp's length.
+const STAMPED_MIN: usize = 16;
 
 fn lengths(rules: &Rules<'_>, scenario: &Scenario) {
     let phases = &scenario.phases;

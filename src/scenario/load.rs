@@ -10,6 +10,7 @@ use super::problem::{Problems, ScenarioError};
 use super::read;
 use super::reader::Context;
 use super::sweep::points;
+use super::traffic::Shape;
 
 impl Scenario {
     /// Reads and validates a file. A `fill` file is looked for beside it.
@@ -64,6 +65,16 @@ fn find_files(workload: &mut Workload, beside: &Path, origin: &str) -> Result<()
             let message = format!("workload.fill.file: `{}` isn't there, or is empty", file.display());
             return Err(ScenarioError::whole(origin, message));
         }
+    }
+    if let Shape::Csv(file) = &workload.shape {
+        let file = beside.join(file);
+        let rows = std::fs::read_to_string(&file)
+            .map_err(|error| error.to_string())
+            .and_then(|text| Shape::rows(&text))
+            .map_err(|why| {
+                ScenarioError::whole(origin, format!("workload.shape.csv: `{}`: {why}", file.display()))
+            })?;
+        workload.shape = Shape::Replay(rows);
     }
     Ok(())
 }

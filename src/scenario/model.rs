@@ -7,6 +7,7 @@ use super::broker::Broker;
 use super::expect::Expect;
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
 use super::sweep::{Point, Sweep};
+use super::traffic::{PayloadSize, Shape, TopicChoice};
 
 /// What to run: one workload, its phases and trials, and the targets it is put to.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,12 +49,16 @@ pub struct Workload {
     pub subscriber_connections: u32,
     /// Topics, at least 1.
     pub topics: u32,
+    /// To which topic each message goes.
+    pub topic_choice: TopicChoice,
     /// Who reads which topic.
     pub subscribe: Subscribe,
     /// One copy for each subscriber, or one copy for all of them together.
     pub delivery: Delivery,
     /// Offered rate, all publishers together.
     pub rate: Rate,
+    /// How the rate changes over the measured phase.
+    pub shape: Shape,
     /// How intended send times are spaced at a given rate.
     pub arrival: Arrival,
     /// Messages in flight at most at rate max, all publishers together; at a given rate it bounds
@@ -63,23 +68,6 @@ pub struct Workload {
     pub processing_delay: Delay,
     /// Messages that one subscriber works on at a time, at least 1.
     pub processing_concurrency: u32,
-}
-
-/// Bytes per message.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PayloadSize {
-    /// Every message has this many bytes.
-    Fixed(usize),
-}
-
-impl PayloadSize {
-    /// The largest message, in bytes.
-    #[must_use]
-    pub fn max(&self) -> usize {
-        match self {
-            Self::Fixed(bytes) => *bytes,
-        }
-    }
 }
 
 /// What the bytes behind the stamp are.
@@ -96,6 +84,13 @@ pub enum Fill {
     },
     /// The bytes of a user's file, repeated as needed.
     File(PathBuf),
+    /// Several random bodies in turn.
+    Pool {
+        /// Different bodies on each connection, at least 1.
+        bodies: u32,
+        /// Messages of a publisher that carry the same body one after the other, at least 1.
+        repeat: u32,
+    },
 }
 
 /// Who reads which topic.
@@ -132,6 +127,8 @@ pub enum Arrival {
     Constant,
     /// Exponential intervals: independent users.
     Poisson,
+    /// So many at the same time, then none until the next so many are due.
+    Burst(u32),
 }
 
 /// Simulated processing time of a message.

@@ -7,12 +7,11 @@ use crate::units;
 
 use super::broker::{Broker, Managed};
 use super::expect::Expect;
-use super::model::{
-    Delay, DriverConfig, Extent, Fill, PayloadSize, Phases, Rate, Scenario, Target, Workload,
-};
+use super::model::{Arrival, Delay, DriverConfig, Extent, Fill, Phases, Rate, Scenario, Target, Workload};
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
 use super::read::{PUBLISHER_CONNECTIONS, SUBSCRIBER_CONNECTIONS, default_connections};
 use super::sweep::Sweep;
+use super::traffic::{PayloadSize, Shape, TopicChoice};
 use super::words::Word;
 
 impl Scenario {
@@ -97,8 +96,7 @@ fn sweep(out: &mut Page, sweep: &Sweep) {
 /// With a sweep, connections that are as many as the default says are left out, so that they still follow the
 /// actors from point to point.
 fn workload(out: &mut Page, workload: &Workload, swept: bool) {
-    let PayloadSize::Fixed(bytes) = workload.payload;
-    out.set("payload", units::size(bytes as u64));
+    out.set("payload", payload(&workload.payload));
     out.set("fill", fill(&workload.fill));
     out.set("publishers", i64::from(workload.publishers));
     if !swept
@@ -114,13 +112,76 @@ fn workload(out: &mut Page, workload: &Workload, swept: bool) {
         out.set("subscriber_connections", i64::from(workload.subscriber_connections));
     }
     out.set("topics", i64::from(workload.topics));
+    out.set("topic_choice", topic_choice(workload.topic_choice));
     out.set("subscribe", workload.subscribe.word());
     out.set("delivery", workload.delivery.word());
     out.set("rate", workload.rate.text());
-    out.set("arrival", workload.arrival.word());
+    out.set("shape", shape(&workload.shape));
+    out.set("arrival", arrival(workload.arrival));
     out.set("in_flight", i64::from(workload.in_flight));
     out.set("processing_delay", delay(workload.processing_delay));
     out.set("processing_concurrency", i64::from(workload.processing_concurrency));
+}
+
+fn payload(payload: &PayloadSize) -> toml_edit::Value {
+    let bytes = |bytes: &usize| toml_edit::Value::from(units::size(*bytes as u64));
+    match payload {
+        PayloadSize::Fixed(size) => bytes(size),
+        PayloadSize::Weighted(sizes) => {
+            let items = sizes
+                .iter()
+                .map(|(size, weight)| inline([("size", bytes(size)), ("weight", (*weight).into())]));
+            inline([("weighted", items.collect())])
+        }
+        PayloadSize::Range(from, to) => inline([("from", bytes(from)), ("to", bytes(to))]),
+        PayloadSize::Lognormal { median, sigma, min, max } => inline([
+            ("lognormal", bytes(median)),
+            ("sigma", (*sigma).into()),
+            ("min", bytes(min)),
+            ("max", bytes(max)),
+        ]),
+    }
+}
+
+fn topic_choice(choice: TopicChoice) -> toml_edit::Value {
+    match choice {
+        TopicChoice::RoundRobin => "round_robin".into(),
+        TopicChoice::Uniform => "uniform".into(),
+        TopicChoice::Zipf(exponent) => inline([("zipf", exponent.into())]),
+    }
+}
+
+fn arrival(arrival: Arrival) -> toml_edit::Value {
+    match arrival {
+        Arrival::Constant => "constant".into(),
+        Arrival::Poisson => "poisson".into(),
+        Arrival::Burst(messages) => inline([("burst", i64::from(messages).into())]),
+    }
+}
+
+fn shape(shape: &Shape) -> toml_edit::Value {
+    let span = |span: &Duration| toml_edit::Value::from(units::duration(*span));
+    match shape {
+        Shape::Flat => "flat".into(),
+        Shape::Steps { factors, every } => {
+            inline([("steps", factors.iter().copied().collect()), ("every", span(every))])
+        }
+        Shape::Ramp { to, after, over } => {
+            inline([("ramp", (*to).into()), ("after", span(after)), ("over", span(over))])
+        }
+        Shape::Spike { factor, after, over } => {
+            inline([("spike", (*factor).into()), ("after", span(after)), ("over", span(over))])
+        }
+        Shape::Sine { amplitude, period } => {
+            inline([("sine", (*amplitude).into()), ("period", span(period))])
+        }
+        Shape::Replay(rows) => {
+            let row =
+                |(second, rate): &(f64, f64)| [*second, *rate].into_iter().collect::<toml_edit::Value>();
+            inline([("replay", rows.iter().map(row).collect())])
+        }
+        Shape::Csv(path) => inline([("csv", path.display().to_string().into())]),
+    }
 }
 
 fn fill(fill: &Fill) -> toml_edit::Value {
@@ -129,6 +190,9 @@ fn fill(fill: &Fill) -> toml_edit::Value {
         Fill::Random => "random".into(),
         Fill::Text { compressibility } => inline([("text", (*compressibility).into())]),
         Fill::File(path) => inline([("file", path.display().to_string().into())]),
+        Fill::Pool { bodies, repeat } => {
+            inline([("pool", i64::from(*bodies).into()), ("repeat", i64::from(*repeat).into())])
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::document::{Node, Value};
 use super::expect::Expect;
-use super::model::{Delay, Extent, Fill, PayloadSize, Phases, Scenario, Trials, Workload};
+use super::model::{Delay, Extent, Fill, Phases, Scenario, Trials, Workload};
 use super::read_target::target;
+use super::read_traffic;
 use super::reader::{Context, Reader};
 use super::spec;
 use super::sweep::sweep;
@@ -62,7 +63,7 @@ fn workload(table: &Reader<'_>) -> Workload {
     let publishers = table.count("publishers", 1);
     let subscribers = table.count("subscribers", 1);
     Workload {
-        payload: PayloadSize::Fixed(table.size("payload")),
+        payload: read_traffic::payload(table),
         fill: fill(table),
         publishers,
         publisher_connections: table
@@ -71,10 +72,12 @@ fn workload(table: &Reader<'_>) -> Workload {
         subscriber_connections: table
             .count("subscriber_connections", default_connections(subscribers, SUBSCRIBER_CONNECTIONS)),
         topics: table.count("topics", 1),
+        topic_choice: read_traffic::topic_choice(table),
         subscribe: table.word("subscribe"),
         delivery: table.word("delivery"),
         rate: table.rate("rate"),
-        arrival: table.word("arrival"),
+        shape: read_traffic::shape(table),
+        arrival: read_traffic::arrival(table),
         in_flight: table.count("in_flight", 1),
         processing_delay: delay(table),
         processing_concurrency: table.count("processing_concurrency", 1),
@@ -91,18 +94,27 @@ fn fill(table: &Reader<'_>) -> Fill {
                 table.unknown_word(
                     "fill",
                     other,
-                    &["zero", "random", "{ text = SHARE }", "{ file = \"PATH\" }"],
+                    &[
+                        "zero",
+                        "random",
+                        "{ text = SHARE }",
+                        "{ file = \"PATH\" }",
+                        "{ pool = N, repeat = N }",
+                    ],
                 );
                 Fill::Zero
             }
         };
     };
     let inner = table.table("fill", node, spec::FILL);
-    match (inner.has("text"), inner.has("file")) {
-        (true, false) => Fill::Text { compressibility: inner.number("text").unwrap_or(0.0) },
-        (false, true) => Fill::File(PathBuf::from(inner.text("file").unwrap_or_default())),
+    match (inner.has("text"), inner.has("file"), inner.has("pool"), inner.has("repeat")) {
+        (true, false, false, false) => Fill::Text { compressibility: inner.number("text").unwrap_or(0.0) },
+        (false, true, false, false) => Fill::File(PathBuf::from(inner.text("file").unwrap_or_default())),
+        (false, false, true, _) => {
+            Fill::Pool { bodies: inner.count("pool", 1), repeat: inner.count("repeat", 1) }
+        }
         _ => {
-            table.problem("fill", "allowed is exactly one of `text` and `file`");
+            table.problem("fill", "allowed is exactly one of `text`, `file` and `pool` (this with `repeat`)");
             Fill::Zero
         }
     }

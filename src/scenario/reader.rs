@@ -237,10 +237,12 @@ impl<'a> Reader<'a> {
 
     /// Bytes, within the limit of its key.
     pub(super) fn size(&self, name: &str) -> usize {
+        let largest = |kind: &Kind| if let Kind::Size { max } = kind { Some(*max) } else { None };
         let max = match self.key(name).map(|key| &key.kind) {
-            Some(Kind::Size { max }) => *max,
-            _ => u64::MAX,
+            Some(Kind::AnyOf(forms)) => forms.iter().find_map(largest),
+            kind => kind.and_then(largest),
         };
+        let max = max.unwrap_or(u64::MAX);
         let Some(bytes) = self.quantity(name, units::parse_size, "1KiB") else { return 0 };
         if bytes > max {
             self.problem(

@@ -33,7 +33,18 @@ static SHIPPED: &[Shipped] = shipped![
     "drivers/nats-core-queue",
     "drivers/redis-pubsub",
     "drivers/redis-pubsub-library",
+    "patterns/bursts",
+    "patterns/payload-lognormal",
+    "patterns/payload-mix",
+    "patterns/payload-range",
+    "patterns/ramp",
+    "patterns/replay",
+    "patterns/sine",
+    "patterns/spike",
+    "patterns/steps",
     "patterns/sweep",
+    "patterns/topic-skew",
+    "patterns/topic-uniform",
 ];
 
 impl Shipped {

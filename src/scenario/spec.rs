@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::broker::{Server, Transport};
-use super::model::{Arrival, Delivery, Subscribe};
+use super::model::{Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
 use super::words::words;
@@ -100,6 +100,8 @@ const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str
 }
 
 const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
+const SIZE: Kind = Kind::Size { max: PAYLOAD_MAX };
+const FACTOR: Kind = Kind::Number { max: 1e6 };
 const RATIO: Kind = Kind::Number { max: 1.0 };
 
 /// The file as a whole.
@@ -131,7 +133,12 @@ pub(super) static SCENARIO: &[Key] = &[
 
 /// `[workload]`.
 pub(super) static WORKLOAD: &[Key] = &[
-    key("payload", Kind::Size { max: PAYLOAD_MAX }, Default::Is("\"1KiB\""), "Bytes per message."),
+    key(
+        "payload",
+        Kind::AnyOf(&[Kind::Size { max: PAYLOAD_MAX }, Kind::Table(PAYLOAD)]),
+        Default::Is("\"1KiB\""),
+        "Bytes per message: one size, a weighted list, a range, or a lognormal distribution.",
+    ),
     key(
         "fill",
         Kind::AnyOf(&[Kind::Literal("zero"), Kind::Literal("random"), Kind::Table(FILL)]),
@@ -157,7 +164,13 @@ pub(super) static WORKLOAD: &[Key] = &[
         Default::Depends("the subscribers, 128 at most"),
         "Connections they share; the same number for every target.",
     ),
-    key("topics", COUNT, Default::Is("1"), "Topics; publishers write to them round robin."),
+    key("topics", COUNT, Default::Is("1"), "Topics that publishers write to."),
+    key(
+        "topic_choice",
+        Kind::AnyOf(&[Kind::Literal("round_robin"), Kind::Literal("uniform"), Kind::Table(CHOICE)]),
+        Default::Is("\"round_robin\""),
+        "To which topic each message goes: in turn (with more publishers than topics, each publisher has one), to any, or to few more often than to many.",
+    ),
     key(
         "subscribe",
         Kind::Word(words::<Subscribe>),
@@ -171,7 +184,18 @@ pub(super) static WORKLOAD: &[Key] = &[
         "One copy for each subscriber of a topic, or one for all of them together.",
     ),
     key("rate", Kind::Rate, Default::Is("\"20k/s\""), "Offered rate, all publishers together."),
-    key("arrival", Kind::Word(words::<Arrival>), Default::Is("\"constant\""), "Spacing of the messages."),
+    key(
+        "shape",
+        Kind::AnyOf(&[Kind::Literal("flat"), Kind::Table(SHAPE)]),
+        Default::Is("\"flat\""),
+        "How the rate changes over the measured phase.",
+    ),
+    key(
+        "arrival",
+        Kind::AnyOf(&[Kind::Literal("constant"), Kind::Literal("poisson"), Kind::Table(BURST)]),
+        Default::Is("\"constant\""),
+        "Spacing of the messages: even, as of independent users, or in bursts.",
+    ),
     key(
         "in_flight",
         Kind::Whole { min: 1, max: 10_000_000 },
@@ -187,10 +211,95 @@ pub(super) static WORKLOAD: &[Key] = &[
     key("processing_concurrency", COUNT, Default::Is("1"), "Messages one subscriber works on at a time."),
 ];
 
-/// `fill = { … }`: exactly one key.
+/// `payload = { … }`: `weighted`, `from` with `to`, or `lognormal` with `sigma` and `max`.
+pub(super) static PAYLOAD: &[Key] = &[
+    key(
+        "weighted",
+        Kind::List { min: 1, of: &Kind::Table(WEIGHTED) },
+        Default::Absent,
+        "Sizes with their weights.",
+    ),
+    key("from", SIZE, Default::Absent, "Smallest of a range in which all sizes are alike."),
+    key("to", SIZE, Default::Absent, "Largest of it."),
+    key("lognormal", SIZE, Default::Absent, "Median of a lognormal distribution."),
+    key("sigma", Kind::Number { max: 5.0 }, Default::Absent, "Standard deviation of its logarithm."),
+    key("min", SIZE, Default::Absent, "Its smallest size (32B): what is smaller is drawn again."),
+    key("max", SIZE, Default::Absent, "Its largest size: what is larger is drawn again."),
+];
+
+/// An item of `payload.weighted`.
+pub(super) static WEIGHTED: &[Key] = &[
+    key("size", SIZE, Default::Required, "Bytes."),
+    key("weight", Kind::Number { max: 1e9 }, Default::Required, "Share, in proportion to the other weights."),
+];
+
+/// `topic_choice = { … }`.
+pub(super) static CHOICE: &[Key] = &[key(
+    "zipf",
+    Kind::Number { max: 10.0 },
+    Default::Required,
+    "Exponent: topic k (from 1) is chosen in proportion to 1 / k^exponent.",
+)];
+
+/// `arrival = { … }`.
+pub(super) static BURST: &[Key] = &[key(
+    "burst",
+    Kind::Whole { min: 2, max: 1_000_000 },
+    Default::Required,
+    "Messages that are due at the same time, all publishers together; the mean rate stays.",
+)];
+
+/// `shape = { … }`: `steps` with `every`; `ramp` or `spike` with `after` and `over`; `sine` with `period`;
+/// `replay`; or `csv`.
+pub(super) static SHAPE: &[Key] = &[
+    key(
+        "steps",
+        Kind::List { min: 1, of: &FACTOR },
+        Default::Absent,
+        "Factors of the rate, one after the other; 0 is silence, and the last one holds.",
+    ),
+    key("every", Kind::Span, Default::Absent, "How long each step holds."),
+    key("ramp", FACTOR, Default::Absent, "Factor that the rate goes to in a straight line."),
+    key("spike", FACTOR, Default::Absent, "Factor of the rate for a while."),
+    key(
+        "after",
+        Kind::Span,
+        Default::Absent,
+        "When ramp or spike begins (0s), since the start of the measured phase.",
+    ),
+    key("over", Kind::Span, Default::Absent, "How long the ramp takes, or the spike lasts."),
+    key("sine", RATIO, Default::Absent, "Largest distance of the factor from 1."),
+    key("period", Kind::Span, Default::Absent, "Time from peak to peak."),
+    key(
+        "replay",
+        Kind::List { min: 1, of: &Kind::List { min: 2, of: &Kind::Number { max: 1e9 } } },
+        Default::Absent,
+        "Rates that take the place of `rate`: [second, messages per second], seconds from 0 on.",
+    ),
+    key(
+        "csv",
+        Kind::Text,
+        Default::Absent,
+        "The same from a file of `second,rate`, looked for beside the scenario.",
+    ),
+];
+
+/// `fill = { … }`: `text`, `file`, or `pool` with `repeat`.
 pub(super) static FILL: &[Key] = &[
     key("text", RATIO, Default::Absent, "Text-like bytes, of which this share (0 to 1) is redundant."),
     key("file", Kind::Text, Default::Absent, "The bytes of this file, repeated as needed."),
+    key(
+        "pool",
+        Kind::Whole { min: 1, max: 65_536 },
+        Default::Absent,
+        "So many different random bodies on each connection, in turn.",
+    ),
+    key(
+        "repeat",
+        Kind::Whole { min: 1, max: 1_000_000 },
+        Default::Absent,
+        "Messages of a publisher that carry the same body one after the other (1).",
+    ),
 ];
 
 /// `processing_delay = { … }`: `exponential`, or `lognormal` with `sigma`.

@@ -2,9 +2,11 @@
 //!
 //! A *lane* is a publisher on a topic; sequences are counted per lane, so that a subscriber that reads
 //! some of a publisher's topics still knows exactly which messages it should have seen. With P publishers
-//! and T topics there are max(P, T) lanes: lane l is publisher l mod P on topic l mod T.
+//! and T topics there are max(P, T) lanes, lane l being publisher l mod P on topic l mod T; where every publisher
+//! writes to every topic there are P × T, lane l being publisher l / T on topic l mod T.
 
 use super::model::{Delivery, Subscribe, Workload};
+use super::traffic::TopicChoice;
 
 /// Index of a topic, 0 to topics − 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,8 @@ pub struct Topology {
     pub subscriber_connections: u32,
     /// Topics.
     pub topics: u32,
+    /// Every publisher writes to every topic, not only to its own.
+    pub every_lane: bool,
     /// Who reads which topic.
     pub subscribe: Subscribe,
     /// One copy per subscriber or per group.
@@ -61,6 +65,7 @@ impl Topology {
             subscribers: workload.subscribers,
             subscriber_connections: workload.subscriber_connections,
             topics: workload.topics,
+            every_lane: workload.topic_choice != TopicChoice::RoundRobin,
             subscribe: workload.subscribe,
             delivery: workload.delivery,
             payload_max: workload.payload.max(),
@@ -71,12 +76,16 @@ impl Topology {
     /// Number of lanes.
     #[must_use]
     pub fn lanes(&self) -> u32 {
-        self.publishers.max(self.topics)
+        if self.every_lane { self.publishers * self.topics } else { self.publishers.max(self.topics) }
     }
 
     /// The lane of `publisher` on `topic`, if that publisher writes there.
     #[must_use]
     pub fn lane(&self, publisher: u32, topic: TopicId) -> Option<LaneId> {
+        if self.every_lane {
+            let exists = publisher < self.publishers && topic.0 < self.topics;
+            return exists.then(|| LaneId(publisher * self.topics + topic.0));
+        }
         let lane = if self.publishers >= self.topics { publisher } else { topic.0 };
         let exists =
             lane < self.lanes() && lane % self.publishers == publisher && lane % self.topics == topic.0;
@@ -92,12 +101,17 @@ impl Topology {
     /// The publisher of a lane.
     #[must_use]
     pub fn publisher_of(&self, lane: LaneId) -> u32 {
-        lane.0 % self.publishers
+        if self.every_lane { lane.0 / self.topics } else { lane.0 % self.publishers }
     }
 
     /// The lane that message `round` (0, 1, …) of a publisher goes to: round robin over its lanes.
     #[must_use]
     pub fn lane_of_round(&self, publisher: u32, round: u64) -> LaneId {
+        if self.every_lane {
+            return LaneId(
+                publisher * self.topics + u32::try_from(round % u64::from(self.topics)).unwrap_or(0),
+            );
+        }
         let own = (self.lanes() - publisher).div_ceil(self.publishers);
         let step = u32::try_from(round % u64::from(own)).unwrap_or(0);
         LaneId(publisher + step * self.publishers)

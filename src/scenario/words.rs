@@ -1,7 +1,7 @@
 //! Values that a scenario names by a word.
 
 use super::broker::{Server, Transport};
-use super::model::{Arrival, Delivery, Subscribe};
+use super::model::{Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
 
@@ -28,11 +28,6 @@ impl Word for Subscribe {
 impl Word for Delivery {
     const WORDS: &'static [(&'static str, Self)] =
         &[("fan_out", Self::FanOut), ("work_queue", Self::WorkQueue)];
-}
-
-impl Word for Arrival {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("constant", Self::Constant), ("poisson", Self::Poisson)];
 }
 
 impl Word for Combine {

@@ -14,8 +14,8 @@ use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
     Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LatencyHistogram,
-    LedgerSums, MessageId, NodeResources, Ranking, Resources, SlowMessage, Slowest, Trace, TrialRecord,
-    close_books, close_counting, judge,
+    LedgerSums, MessageId, NodeResources, Phase, Ranking, Resources, SlowMessage, Slowest, TimelineRow,
+    Trace, TrialRecord, close_books, close_counting, judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -63,13 +63,13 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         offered_per_s: setup.per_second,
         publishes_per_s: per_second(watched.totals_to.0 - watched.totals_from.0),
         deliveries_per_s: per_second(delivered),
-        bytes_per_s: per_second(delivered * workload.payload.max() as u64),
+        bytes_per_s: per_second(watched.bytes.1 - watched.bytes.0),
         counts,
         latencies,
         resources: resources(&remains),
         started_at: rfc3339(remains.started.1 + watched.measured.0),
         seconds,
-        timeline: remains.collected.rows.clone(),
+        timeline: timeline(&remains),
         slowest: traced(&noted.slowest, &remains.publishing),
         server_counters: changes(&remains.counters),
         notes: notes(&remains),
@@ -99,6 +99,18 @@ fn traced(slowest: &Slowest, publishing: &[PublishingReport]) -> Vec<SlowMessage
         message.acked = trace.and_then(|trace| trace.acked);
     }
     messages
+}
+
+/// The timeline with what the schedule asked for in each interval.
+fn timeline(remains: &Remains<'_>) -> Vec<TimelineRow> {
+    let begins = std::iter::once(0.0).chain(remains.collected.rows.iter().map(|row| row.second));
+    let rows = remains.collected.rows.iter().zip(begins);
+    let pace = remains.setup.pace.as_ref();
+    rows.map(|(row, begin)| {
+        let scheduled = pace.filter(|_| row.phase != Phase::Drain);
+        TimelineRow { offered_per_s: scheduled.map(|pace| pace.mean(begin, row.second)), ..*row }
+    })
+    .collect()
 }
 
 /// What the subscribing threads noted, together.

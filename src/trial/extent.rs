@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::load::Lanes;
 use crate::measure::LedgerExtent;
-use crate::scenario::{DriverConfig, Rate, Scenario, Subscribe, Target, Topology};
+use crate::scenario::{Arrival, DriverConfig, Rate, Scenario, Subscribe, Target, Topology};
 
 /// Messages per second that ledgers are laid out for at rate max, all lanes together.
 const MAX_RATE: f64 = 1_000_000.0;
@@ -18,14 +19,20 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
         DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
         DriverConfig::RedisPubsub(_) | DriverConfig::NatsCore(_) => Duration::ZERO,
     };
-    let rate = match scenario.workload.rate {
-        Rate::PerSecond(rate) => rate,
+    let workload = &scenario.workload;
+    let rate = match workload.rate {
+        Rate::PerSecond(rate) => workload.shape.peak(rate),
         Rate::Max => MAX_RATE,
     };
+    let busiest = Lanes::busiest(workload.topic_choice, &topology);
+    let burst = match workload.arrival {
+        Arrival::Burst(messages) => f64::from(messages) * busiest,
+        Arrival::Constant | Arrival::Poisson => 0.0,
+    };
     LedgerExtent {
-        rate_per_lane: rate / lanes as f64,
+        rate_per_lane: rate * busiest,
         lateness: lateness.saturating_add(scenario.phases.drain),
-        in_flight: u64::from(scenario.workload.in_flight).div_ceil(lanes),
+        in_flight: u64::from(workload.in_flight).div_ceil(lanes) + burst.ceil() as u64,
         lanes,
         slots: slots(&topology),
     }
@@ -66,6 +73,7 @@ mod tests {
                 subscribers,
                 subscriber_connections: subscribers.min(1),
                 topics,
+                every_lane: false,
                 subscribe: if paired && subscribers > 0 { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
                 payload_max: 0,

@@ -1,23 +1,79 @@
 //! The bytes of a message behind its stamp.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use crate::prng::Prng;
+use crate::measure::body_sum;
+use crate::prng::{Prng, mix};
 use crate::scenario::Fill;
 
 /// Letters of the words that text is made of, by frequency in English.
 const LETTERS: &[u8] = b"eeeeeettttaaaaooooiiinnnnssshhrrddlucmfywgp,.";
 
+/// Different sizes of bodies whose checksums are remembered; others are summed up anew.
+const SUMS_MAX: usize = 1 << 16;
+
+/// The payloads of one connection: bodies of the largest size, of which each message takes as much as it needs.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    bodies: Vec<Vec<u8>>,
+    /// Messages of a publisher that carry the same body one after the other.
+    repeat: u64,
+    /// Checksum of the first body at its whole size.
+    whole: u64,
+    sums: HashMap<(usize, usize), u64>,
+}
+
+impl Bodies {
+    /// Bodies of `size` bytes; `seed` decides what is random in them.
+    ///
+    /// # Errors
+    /// When the user's file can't be read or is empty.
+    pub(super) fn new(fill: &Fill, size: usize, seed: u64) -> io::Result<Self> {
+        let (count, repeat) = match fill {
+            Fill::Pool { bodies, repeat } => (u64::from(*bodies), u64::from(*repeat)),
+            Fill::Zero | Fill::Random | Fill::Text { .. } | Fill::File(_) => (1, 1),
+        };
+        let body = |index| payload(fill, size, seed ^ mix(index));
+        let bodies = (0..count).map(body).collect::<io::Result<Vec<_>>>()?;
+        let whole = bodies.first().map_or(0, |body| body_sum(body));
+        Ok(Self { bodies, repeat, whole, sums: HashMap::new() })
+    }
+
+    /// The payload of message `round` of a publisher, `size` bytes of it, with the checksum of its body.
+    #[inline]
+    pub(super) fn of(&mut self, round: u64, size: usize) -> (&mut [u8], u64) {
+        let index = (round / self.repeat % self.bodies.len() as u64) as usize;
+        let body = &mut self.bodies[index];
+        let size = size.min(body.len());
+        if index == 0 && size == body.len() {
+            return (body, self.whole);
+        }
+        let bytes = &mut body[..size];
+        let sum = match self.sums.get(&(index, size)) {
+            Some(sum) => *sum,
+            None => {
+                let sum = body_sum(bytes);
+                if self.sums.len() < SUMS_MAX {
+                    self.sums.insert((index, size), sum);
+                }
+                sum
+            }
+        };
+        (bytes, sum)
+    }
+}
+
 /// A payload of `size` bytes; `seed` decides what is random in it.
 ///
 /// # Errors
 /// When the user's file can't be read or is empty.
-pub(super) fn payload(fill: &Fill, size: usize, seed: u64) -> io::Result<Vec<u8>> {
+fn payload(fill: &Fill, size: usize, seed: u64) -> io::Result<Vec<u8>> {
     let mut prng = Prng::new(seed);
     Ok(match fill {
         Fill::Zero => vec![0; size],
-        Fill::Random => (0..size).map(|_| prng.next_u64() as u8).collect(),
+        Fill::Random | Fill::Pool { .. } => (0..size).map(|_| prng.next_u64() as u8).collect(),
         Fill::Text { compressibility } => text(size, *compressibility, &mut prng),
         Fill::File(path) => file(path, size)?,
     })
@@ -74,6 +130,20 @@ mod tests {
                 assert_eq!(payload(&fill, size, 9).unwrap().len(), size);
                 assert_eq!(payload(&fill, size, 9).unwrap(), payload(&fill, size, 9).unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn a_pool_has_so_many_bodies_each_repeated_and_every_size_its_own_checksum() {
+        let mut bodies = Bodies::new(&Fill::Pool { bodies: 3, repeat: 2 }, 100, 4).unwrap();
+        let seen: Vec<Vec<u8>> = (0..12).map(|round| bodies.of(round, 100).0.to_vec()).collect();
+        assert_eq!(seen.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+        assert!((0..12).all(|round| seen[round] == seen[round / 2 * 2]), "each comes twice in a row");
+        assert_eq!(seen[..6], seen[6..], "and all of them again");
+        for size in [0, 31, 33, 64, 100] {
+            let (bytes, sum) = bodies.of(3, size);
+            assert_eq!((bytes.len(), sum), (size, body_sum(bytes)));
+            assert_eq!(bodies.of(3, size).1, sum, "remembered");
         }
     }
 

@@ -7,9 +7,9 @@ use super::inquiries::Inquiries;
 use super::signal::Totals;
 use crate::clock::{Clock, Nanos};
 use crate::driver::Guarantees;
-use crate::load::Progress;
+use crate::load::{Lanes, Pace, Progress, Sizes};
 use crate::measure::{LaneBook, STAMP_BYTES, Sealer, Times, window_for};
-use crate::scenario::{LaneId, Rate, Scenario, Target, TopicId, Topology};
+use crate::scenario::{Extent, LaneId, Scenario, Target, TopicId, Topology};
 
 /// What all threads of a trial know.
 #[derive(Debug)]
@@ -32,8 +32,14 @@ pub(super) struct Setup {
     pub(super) inquiries: Inquiries,
     /// Whether payloads are large enough to carry a stamp.
     pub(super) stamped: bool,
-    /// Messages per second of all publishers; `None` is as fast as the window allows.
+    /// How the schedule asks for messages; `None` is as fast as the window allows.
+    pub(super) pace: Option<Pace>,
+    /// Messages per second of all publishers, the mean over the measured phase.
     pub(super) per_second: Option<f64>,
+    /// The topic of each message.
+    pub(super) lanes: Lanes,
+    /// The size of each message.
+    pub(super) sizes: Sizes,
     /// Whether publishers get answers.
     pub(super) answers: bool,
     /// Whether an answer ends a message's time in flight (else its slowest receiver does, at rate max).
@@ -53,15 +59,19 @@ impl Setup {
         nonce: u64,
     ) -> Self {
         let topology = Topology::of(&scenario.workload, "busmark-t");
-        let per_second = match scenario.workload.rate {
-            Rate::Max => None,
-            Rate::PerSecond(rate) => Some(rate),
+        let workload = &scenario.workload;
+        let pace = Pace::of(workload, &scenario.phases);
+        let warm_up = scenario.phases.warm_up.as_secs_f64();
+        let end = match scenario.phases.measure {
+            Extent::Time(time) => warm_up + time.as_secs_f64(),
+            Extent::Messages(_) => warm_up,
         };
         // Without a subscriber an answer is all that ever comes back.
         let deaf = scenario.workload.subscribers == 0;
+        let per_second = pace.as_ref().map(|pace| pace.mean(warm_up, end));
         let lanes = topology.lanes();
         let ledger_window = window_for(&ledger_extent(scenario, target));
-        let stamped = scenario.workload.payload.max() >= STAMP_BYTES;
+        let stamped = workload.payload.min() >= STAMP_BYTES;
         let readers = |lane| if stamped { topology.copies(topology.topic_of(lane)) } else { 0 };
         let topics: Vec<TopicId> = (0..topology.topics).map(TopicId).collect();
         Self {
@@ -75,7 +85,10 @@ impl Setup {
             progress: Progress::new(&topology),
             inquiries: Inquiries::new(topology.publisher_connections),
             stamped,
+            pace,
             per_second,
+            lanes: Lanes::new(workload.topic_choice, topology.topics, seed),
+            sizes: Sizes::new(&workload.payload, seed),
             answers: guarantees.answers(),
             acks_close_window: guarantees.promises_acked()
                 || (guarantees.answers() && deaf && per_second.is_none()),
@@ -137,6 +150,7 @@ mod tests {
         ) {
             let topology = Topology {
                 publishers, publisher_connections: 1, subscribers, subscriber_connections: subscribers, topics,
+                every_lane: false,
                 subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
                 payload_max: 0, prefix: "t".into(),

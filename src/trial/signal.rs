@@ -66,6 +66,8 @@ pub(super) struct Totals {
     pub(super) acked: AtomicU64,
     /// Deliveries accounted for: first ones and corrupt ones.
     pub(super) arrived: AtomicU64,
+    /// Payload bytes of first, whole deliveries.
+    pub(super) bytes: AtomicU64,
     /// All deliveries that came, of whatever kind.
     pub(super) seen: AtomicU64,
     /// Publishing connections that have sent everything or died.

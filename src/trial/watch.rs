@@ -48,6 +48,8 @@ pub(super) struct Watched {
     /// Totals (sent, arrived) at the bounds of the measured phase.
     pub(super) totals_from: (u64, u64),
     pub(super) totals_to: (u64, u64),
+    /// Payload bytes delivered at the same bounds.
+    pub(super) bytes: (u64, u64),
     /// The bounds themselves, since the start.
     pub(super) measured: (Nanos, Nanos),
     /// Sum and number of samples of deliveries in flight in the measured phase.
@@ -267,6 +269,7 @@ impl<'a> Watch<'a> {
         self.nodes(broker).for_each(|(node, sample)| node.from = sample);
         self.seen.harness_from = Some(ProcessSample::of_this_process());
         self.seen.totals_from = self.totals();
+        self.seen.bytes.0 = Totals::read(&self.setup.totals.bytes);
     }
 
     fn end_of_measuring(&mut self, broker: &Broker) {
@@ -282,6 +285,7 @@ impl<'a> Watch<'a> {
         self.nodes(broker).for_each(|(node, sample)| node.to = sample);
         self.seen.harness_to = Some(ProcessSample::of_this_process());
         self.seen.totals_to = self.totals();
+        self.seen.bytes.1 = Totals::read(&self.setup.totals.bytes);
     }
 
     /// Deliveries under way: asked for, not there, and not passed over by later ones.

@@ -134,6 +134,9 @@ fn check(options: &LoopbackOptions, topology: &Topology) -> Result<(), DriverErr
 
 /// Whether some connection carries two publishers of one topic: p and q with p ≡ q modulo both numbers.
 fn lanes_share_a_route(topology: &Topology) -> bool {
+    if topology.every_lane {
+        return topology.publishers > topology.publisher_connections;
+    }
     let (connections, topics) = (topology.publisher_connections.max(1), topology.topics.max(1));
     let apart = u64::from(connections) / u64::from(gcd(connections, topics)) * u64::from(topics);
     topology.publishers > topics && u64::from(topology.publishers) > apart

@@ -74,6 +74,7 @@ mod tests {
             subscribers: 1,
             subscriber_connections: 1,
             topics,
+            every_lane: false,
             subscribe: Subscribe::All,
             delivery: Delivery::FanOut,
             payload_max: 16,

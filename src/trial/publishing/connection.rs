@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::inquiries::Replies;
+use super::super::payload::Bodies;
 use super::super::processing::Unanswered;
 use super::super::setup::Setup;
 use super::super::signal::{Listener, Totals};
@@ -18,6 +19,9 @@ use crate::scenario::LaneId;
 
 /// Bytes of payload handed to a driver between two writes, at most.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// What a frame takes beside its payload, roughly.
+const FRAME_BYTES: usize = 64;
 
 /// Messages handed to a driver between two readings of the clock, at most.
 const BATCH_MESSAGES: u64 = 1024;
@@ -131,8 +135,7 @@ impl Answers {
 pub(super) struct Connection<P> {
     id: u32,
     publisher: P,
-    payload: Vec<u8>,
-    body_sum: u64,
+    bodies: Bodies,
     answers: Answers,
     replies: Replies,
     window: Window,
@@ -142,16 +145,15 @@ pub(super) struct Connection<P> {
 }
 
 impl<P: Publisher> Connection<P> {
-    /// A connection that publishes `payload` through `publisher`.
-    pub(super) fn new(shared: Shared, id: u32, publisher: P, payload: Vec<u8>) -> Self {
+    /// A connection that publishes `bodies` through `publisher`.
+    pub(super) fn new(shared: Shared, id: u32, publisher: P, bodies: Bodies) -> Self {
         let setup = &shared.setup;
         let connections = u64::from(setup.topology.publisher_connections);
         let size = u64::from(setup.scenario.workload.in_flight).div_ceil(connections);
         let window = Window::new(&setup.topology, id, size);
-        let body_sum = crate::measure::body_sum(&payload);
         let answers = Answers { shared, unanswered: Unanswered::default() };
         let replies = Replies::default();
-        Self { id, publisher, payload, body_sum, answers, replies, window, held: None, error: None }
+        Self { id, publisher, bodies, answers, replies, window, held: None, error: None }
     }
 
     /// Publishes until the schedule is over, then waits for answers and stays open until told to stop. An
@@ -182,8 +184,9 @@ impl<P: Publisher> Connection<P> {
     async fn open_loop(&mut self, pacer: &PacerHandle, listener: &mut Listener) -> Result<(), DriverError> {
         let setup = Arc::clone(&self.answers.shared.setup);
         let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
-        let rate = (setup.scenario.workload.arrival, setup.per_second.unwrap_or(1.0));
-        let mut schedule = Schedule::new(&setup.topology, self.id, rate, limit, setup.seed);
+        let Some(pace) = &setup.pace else { return Ok(()) };
+        let load = (setup.scenario.workload.arrival, pace);
+        let mut schedule = Schedule::new(&setup.topology, self.id, load, limit, setup.seed);
         loop {
             let room = self.room();
             let appended = self.batch(room, || {
@@ -263,17 +266,17 @@ impl<P: Publisher> Connection<P> {
         room: u64,
         mut next: impl FnMut() -> Option<(Due, Option<Nanos>)>,
     ) -> Result<u64, DriverError> {
-        let most = (BATCH_BYTES / (self.payload.len() + 64)).max(1) as u64;
-        let room = room.min(most).min(BATCH_MESSAGES);
+        let room = room.min(BATCH_MESSAGES);
         let sent = self.answers.shared.now();
-        let mut appended = 0;
-        while appended < room {
+        let (mut appended, mut bytes) = (0, 0);
+        while appended < room && bytes < BATCH_BYTES {
             let Some((due, woken)) = self.held.take().or_else(&mut next) else { break };
-            if !self.append(due, woken, sent)? {
+            let Some(size) = self.append(due, woken, sent)? else {
                 self.held = Some((due, woken));
                 break;
-            }
+            };
             appended += 1;
+            bytes += size + FRAME_BYTES;
         }
         if appended > 0 {
             self.answers.shared.meter.worked();
@@ -282,20 +285,22 @@ impl<P: Publisher> Connection<P> {
         Ok(appended)
     }
 
-    /// Stamps one message and hands it to the driver; false if the driver has no room.
-    fn append(&mut self, due: Due, woken: Option<Nanos>, sent: Nanos) -> Result<bool, DriverError> {
+    /// Stamps one message and hands it to the driver, and says how large it is; `None` if the driver has no room.
+    fn append(&mut self, due: Due, woken: Option<Nanos>, sent: Nanos) -> Result<Option<usize>, DriverError> {
         let Answers { shared, unanswered } = &mut self.answers;
         let setup = &shared.setup;
-        let lane = setup.topology.lane_of_round(due.publisher, due.round);
+        let lane = setup.lanes.lane(&setup.topology, due.publisher, due.round);
         let topic = setup.topology.topic_of(lane);
         let state = &shared.lanes[lane.0 as usize];
         let sequence = state.next.get();
+        let (payload, body_sum) = self.bodies.of(due.round, setup.sizes.size(due.publisher, due.round));
+        let size = payload.len();
         if setup.stamped {
             let stamp = Stamp { publisher: due.publisher as u16, sequence, intended: due.intended };
-            setup.sealer.seal(&mut self.payload, topic.0, stamp, Tail { sent, body_sum: self.body_sum });
+            setup.sealer.seal(payload, topic.0, stamp, Tail { sent, body_sum });
         }
-        let refused = match self.publisher.enqueue(topic, &self.payload) {
-            Ok(Enqueued::Full) => return Ok(false),
+        let refused = match self.publisher.enqueue(topic, payload) {
+            Ok(Enqueued::Full) => return Ok(None),
             Ok(Enqueued::Yes) => None,
             Err(error) if error.kind == ErrorKind::Rejected => Some(error),
             Err(error) => return Err(error),
@@ -310,7 +315,7 @@ impl<P: Publisher> Connection<P> {
         if let Some(error) = refused {
             book.rejected(sequence);
             self.error.get_or_insert(error);
-            return Ok(true);
+            return Ok(Some(size));
         }
         Totals::add(&setup.totals.expected, setup.copies(lane));
         self.window.sent(lane);
@@ -320,7 +325,7 @@ impl<P: Publisher> Connection<P> {
         if setup.answers {
             unanswered.push(Waiting { lane, sequence, intended: due.intended, sent });
         }
-        Ok(true)
+        Ok(Some(size))
     }
 
     /// Writes what was handed over.

@@ -14,7 +14,7 @@ use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind, Publisher};
 use crate::load::{Limit, Pacer, PacerHandle, Schedule, SpinMeter};
 use crate::measure::{MessageId, PublishRecorder, Trace, Trail};
-use crate::trial::payload::payload;
+use crate::trial::payload::Bodies;
 use crate::trial::setup::Setup;
 use crate::trial::signal::Listener;
 
@@ -121,14 +121,14 @@ async fn publish<P: Publisher + 'static>(
     let mut pacer = Pacer::new(clock, shared.start, spin, Rc::clone(&shared.meter));
     let mut tasks = Vec::new();
     for (id, publisher) in publishers {
-        let handle = setup.per_second.map(|rate| {
+        let handle = setup.pace.as_ref().map(|pace| {
             let limit = Limit::of(&setup.scenario.phases, &setup.topology, id);
-            let schedule = Schedule::new(&setup.topology, id, (workload.arrival, rate), limit, setup.seed);
+            let schedule = Schedule::new(&setup.topology, id, (workload.arrival, pace), limit, setup.seed);
             pacer.add(schedule)
         });
-        let bytes = payload(&workload.fill, workload.payload.max(), setup.seed ^ u64::from(id))
+        let bodies = Bodies::new(&workload.fill, workload.payload.max(), setup.seed ^ u64::from(id))
             .map_err(|error| harness_error("the payload can't be made", error))?;
-        let connection = Connection::new(shared.clone(), id, publisher, bytes);
+        let connection = Connection::new(shared.clone(), id, publisher, bodies);
         tasks.push(tokio::task::spawn_local(start(connection, handle, shared.clone(), listener.clone())));
     }
     let stopped = {

@@ -71,6 +71,8 @@ struct Batch {
     seen: u64,
     /// First deliveries and corrupt ones.
     arrived: u64,
+    /// Payload bytes of first deliveries.
+    bytes: u64,
     /// Change of the open gaps, wrapping.
     gaps: u64,
     /// Receivers (positions on this thread) and publishing connections whose messages were accounted for.
@@ -146,6 +148,7 @@ impl Receivers {
             Ledger::Counting(counting) => {
                 counting.note(delivery.redelivered);
                 self.batch.arrived += 1;
+                self.batch.bytes += delivery.payload.len() as u64;
                 self.recorder.delivered(index, self.setup.times(received, None), received);
                 self.credit_uncounted(index);
                 return;
@@ -170,6 +173,7 @@ impl Receivers {
             let arrival = ledger.note(slot, opened.stamp.sequence, delivery.redelivered);
             if let Arrival::First { measured, .. } = arrival {
                 self.batch.arrived += 1;
+                self.batch.bytes += delivery.payload.len() as u64;
                 let last =
                     if measured { ledger.last_delivery(slot, opened.stamp.sequence, received) } else { None };
                 self.record(index, (lane, opened), (received, handled), last);
@@ -246,6 +250,7 @@ impl Receivers {
         let totals = &self.setup.totals;
         Totals::add(&totals.seen, std::mem::take(&mut self.batch.seen));
         Totals::add(&totals.arrived, std::mem::take(&mut self.batch.arrived));
+        Totals::add(&totals.bytes, std::mem::take(&mut self.batch.bytes));
         // Open gaps go up and down: the difference wraps, the sum over threads doesn't.
         let gaps = std::mem::take(&mut self.batch.gaps);
         Totals::add(&totals.gaps, gaps);

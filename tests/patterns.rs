@@ -1,0 +1,134 @@
+//! Every shipped pattern, run as its users run it, on real brokers: it ends, its books close, and what it expects
+//! holds. Where a server is missing a pattern is not run, loudly, and never in CI.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can't go on fails, and says if it did not run"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use busmark::measure::{Grade, ReasonCode, TrialRecord};
+use busmark::report::ResultsFolder;
+use busmark::scenario::{Broker, Scenario, shipped};
+use busmark::target::{self, System};
+
+/// The servers that a scenario needs and this machine has not.
+fn missing(scenario: &Scenario) -> Vec<&'static str> {
+    let managed = scenario.targets.iter().filter(|target| matches!(target.broker, Broker::Managed(_)));
+    managed
+        .filter_map(|target| System::of(&target.driver))
+        .filter(|system| target::find(*system).is_none())
+        .map(System::name)
+        .collect()
+}
+
+/// Runs a shipped scenario once with some keys set; its trials, or `None` where a server is missing.
+fn run(name: &str, sets: &[&str]) -> Option<Vec<TrialRecord>> {
+    let missing = missing(&shipped::find(name).unwrap().scenario(&[]).unwrap());
+    if !missing.is_empty() {
+        assert!(std::env::var_os("CI").is_none(), "no {missing:?} here: type scripts/brokers");
+        eprintln!("{name} NOT RUN: no {missing:?} here; type scripts/brokers");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_busmark"));
+    command.args(["run", name, "--no-calibration", "--quiet", "--trials", "1", "--out"]).arg(dir.path());
+    sets.iter().for_each(|set| {
+        command.args(["--set", set]);
+    });
+    // Brokers fetched by scripts/brokers are looked for from the working directory on.
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let records = records(dir.path(), &said);
+    // A machine that is busy with other tests may keep the pacer waiting: that is INVALID, and says so.
+    let late = |record: &TrialRecord| {
+        record.verdict.grade == Grade::Invalid
+            && record.verdict.reasons.iter().any(|reason| reason.code == ReasonCode::PacerLag)
+    };
+    let excused = output.status.code() == Some(3) && records.iter().any(late);
+    assert!(output.status.code() == Some(0) || excused, "{name}: {:?}\n{said}", output.status.code());
+    Some(records)
+}
+
+fn records(out: &Path, said: &str) -> Vec<TrialRecord> {
+    let loaded = ResultsFolder::open(&out.join("latest")).unwrap_or_else(|error| panic!("{error}\n{said}"));
+    let records: Vec<TrialRecord> = loaded.trials.into_iter().map(|trial| trial.record).collect();
+    for record in &records {
+        let counts = &record.counts;
+        assert!(counts.books.close(counts.sent, counts.expected), "{}: {counts:?}", record.target);
+        assert!(counts.sent > 0 && counts.unidentified == 0, "{}: {counts:?}\n{said}", record.target);
+    }
+    records
+}
+
+#[test]
+fn sizes_of_every_kind_reach_every_system() {
+    for name in ["payload-mix", "payload-range", "payload-lognormal"] {
+        let Some(records) = run(&format!("patterns/{name}"), &["phases.measure=2s"]) else { return };
+        for record in &records {
+            let mean = record.bytes_per_s.unwrap() / record.deliveries_per_s.unwrap();
+            assert!(
+                mean > 300.0 && mean < record.payload_bytes as f64 / 1.5,
+                "{name}: {mean} bytes a delivery"
+            );
+        }
+    }
+}
+
+#[test]
+fn few_topics_carry_most_of_the_traffic_and_nothing_is_lost() {
+    for name in ["topic-skew", "topic-uniform"] {
+        let Some(records) = run(&format!("patterns/{name}"), &["phases.measure=2s"]) else { return };
+        assert!(records.iter().all(|record| record.counts.lost == 0), "{name}");
+    }
+}
+
+#[test]
+fn every_shape_is_offered_as_it_is_written() {
+    // Messages that the measured phase of each pattern asks for.
+    for (name, asked) in [
+        ("spike", 2000.0 * (4.0 + 9.0 * 0.5)),
+        ("ramp", 1000.0 * (0.5 + 3.0 * 4.5 + 0.5 * 8.0)),
+        ("steps", 2000.0 * 7.0),
+        ("replay", 500.0 + 1500.0 + 4000.0 + 3000.0 + 200.0),
+        ("bursts", 20_000.0),
+    ] {
+        let Some(records) = run(&format!("patterns/{name}"), &[]) else { return };
+        for record in &records {
+            let sent = record.counts.sent as f64;
+            assert!((sent - asked).abs() <= 200.0, "{name}: {sent} sent of {asked} asked for");
+        }
+    }
+    let Some(records) = run("patterns/sine", &[]) else { return };
+    // Poisson: the number sent spreads by its root.
+    assert!(
+        (records[0].counts.sent as f64 - 16_000.0).abs() < 5.0 * 16_000f64.sqrt(),
+        "{:?}",
+        records[0].counts
+    );
+    let rates: Vec<f64> = records[0].timeline.iter().filter_map(|row| row.offered_per_s).collect();
+    assert!(rates.iter().any(|rate| *rate > 5000.0) && rates.iter().any(|rate| *rate < 3000.0), "{rates:?}");
+}
+
+#[test]
+fn a_sweep_measures_every_point_of_every_target() {
+    let Some(records) = run("patterns/sweep", &["phases.measure=500ms", "phases.warm_up=200ms"]) else {
+        return;
+    };
+    let mut points: Vec<(&str, &str)> =
+        records.iter().map(|record| (record.target.as_str(), record.point.as_str())).collect();
+    points.sort_unstable();
+    points.dedup();
+    assert_eq!((records.len(), points.len()), (16, 16), "{points:?}");
+}
+
+#[test]
+fn the_scenarios_for_ci_hold() {
+    for name in ["ci/smoke", "ci/redis-loss"] {
+        let _not_here = run(name, &[]);
+    }
+}

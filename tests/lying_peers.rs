@@ -10,10 +10,10 @@ mod peers {
 
 use std::time::Duration;
 
-use busmark::driver::nats::NatsCore;
+use busmark::driver::nats;
 use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::driver::{self, Driver, Enqueued, ErrorKind, Publisher, Subscriber};
-use busmark::scenario::{Delivery, NatsCoreOptions, Subscribe, TopicId, Topology};
+use busmark::scenario::{Delivery, Subscribe, TopicId, Topology};
 use peers::lies::{Lied, Lies};
 use peers::lying_nats::LyingNats;
 use peers::lying_resp::LyingResp;
@@ -158,8 +158,12 @@ fn agree(seen: &Seen, lied: Lied) {
     assert_eq!(*seen, told, "{lied:?}");
 }
 
-fn nats(peer: &LyingNats) -> NatsCore {
-    NatsCore::new(&peer.url, &NatsCoreOptions {})
+fn nats_wire(peer: &LyingNats) -> nats::wire::NatsCore {
+    nats::wire::NatsCore::new(&peer.url).unwrap()
+}
+
+fn nats_library(peer: &LyingNats) -> nats::library::NatsCore {
+    nats::library::NatsCore::new(&peer.url)
 }
 
 fn redis(peer: &LyingResp) -> WireClient {
@@ -169,9 +173,11 @@ fn redis(peer: &LyingResp) -> WireClient {
 #[test]
 fn an_honest_server_is_seen_as_honest() {
     block_on(async {
-        let (one, other) = (LyingNats::start(Lies::default()), LyingResp::start(Lies::default()));
+        let [wire, library] = [(); 2].map(|()| LyingNats::start(Lies::default()));
+        let other = LyingResp::start(Lies::default());
         for (seen, lied) in [
-            (through(&nats(&one), Delivery::FanOut).await, one.lied()),
+            (through(&nats_wire(&wire), Delivery::FanOut).await, wire.lied()),
+            (through(&nats_library(&library), Delivery::FanOut).await, library.lied()),
             (through(&redis(&other), Delivery::FanOut).await, other.lied()),
         ] {
             assert_eq!(seen, Seen { deliveries: MESSAGES, ..Seen::default() });
@@ -193,7 +199,9 @@ fn every_lie_reaches_the_harness_as_often_as_it_was_told() {
     block_on(async {
         for delivery in [Delivery::FanOut, Delivery::WorkQueue] {
             let peer = LyingNats::start(all_lies());
-            all_were_told_and_seen(&through(&nats(&peer), delivery).await, peer.lied());
+            all_were_told_and_seen(&through(&nats_wire(&peer), delivery).await, peer.lied());
+            let peer = LyingNats::start(all_lies());
+            all_were_told_and_seen(&through(&nats_library(&peer), delivery).await, peer.lied());
         }
         let peer = LyingResp::start(all_lies());
         all_were_told_and_seen(&through(&redis(&peer), Delivery::FanOut).await, peer.lied());
@@ -208,7 +216,9 @@ fn frames_in_two_pieces_are_put_together() {
     block_on(async {
         let lies = Lies { in_halves: true, ..all_lies() };
         let peer = LyingNats::start(lies.clone());
-        agree(&through(&nats(&peer), Delivery::FanOut).await, peer.lied());
+        agree(&through(&nats_wire(&peer), Delivery::FanOut).await, peer.lied());
+        let peer = LyingNats::start(lies.clone());
+        agree(&through(&nats_library(&peer), Delivery::FanOut).await, peer.lied());
         let peer = LyingResp::start(lies);
         agree(&through(&redis(&peer), Delivery::FanOut).await, peer.lied());
     });
@@ -219,7 +229,9 @@ fn half_a_frame_and_then_nothing_is_a_broken_connection_and_not_a_message() {
     block_on(async {
         let lies = Lies { cut_at: Some(10), ..Lies::default() };
         let peer = LyingNats::start(lies.clone());
-        cut_after_nine(&nats(&peer)).await;
+        cut_after_nine(&nats_wire(&peer)).await;
+        let peer = LyingNats::start(lies.clone());
+        cut_after_nine(&nats_library(&peer)).await;
         let peer = LyingResp::start(lies);
         cut_after_nine(&redis(&peer)).await;
     });

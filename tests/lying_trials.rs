@@ -9,10 +9,10 @@ mod peers {
 }
 
 use busmark::driver::Driver;
-use busmark::driver::nats::NatsCore;
+use busmark::driver::nats;
 use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::measure::TrialRecord;
-use busmark::scenario::{NatsCoreOptions, Scenario};
+use busmark::scenario::Scenario;
 use busmark::target::Broker;
 use busmark::trial::{self, TrialPlan};
 use peers::lies::{Lied, Lies};
@@ -91,9 +91,16 @@ fn the_books_of_the_redis_library_client_say_what_the_server_did() {
 }
 
 #[test]
-fn the_books_of_the_nats_client_say_what_the_server_did() {
+fn the_books_of_the_nats_wire_client_say_what_the_server_did() {
     let liar = LyingNats::start(lies());
-    let record = run(&NatsCore::new(&liar.url, &NatsCoreOptions::default()));
+    let record = run(&nats::wire::NatsCore::new(&liar.url).unwrap());
+    assert_told(&record, liar.lied());
+}
+
+#[test]
+fn the_books_of_the_nats_library_client_say_what_the_server_did() {
+    let liar = LyingNats::start(lies());
+    let record = run(&nats::library::NatsCore::new(&liar.url));
     assert_told(&record, liar.lied());
 }
 

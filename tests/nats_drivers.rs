@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use busmark::driver::nats::{Jetstream, NatsCore};
 use busmark::driver::{self, AckRun, AckToken, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
 use busmark::scenario::{
-    self, AckPolicy, ConsumerKind, DeliverPolicy, Delivery, DriverConfig, JetstreamOptions, NatsCoreOptions,
-    Storage, Subscribe, Sync, Target, TopicId, Topology,
+    self, AckPolicy, ConsumerKind, Delivery, DriverConfig, JetstreamOptions, NatsCoreOptions, Storage,
+    Subscribe, Target, TopicId, Topology,
 };
 use busmark::target::Broker;
 use tokio::time::timeout;
@@ -17,18 +16,48 @@ use tokio::time::timeout;
 /// What has not happened within this will not happen.
 const WITHIN: Duration = Duration::from_secs(20);
 
-fn options() -> JetstreamOptions {
-    JetstreamOptions {
-        storage: Storage::Memory,
-        replicas: 1,
-        sync: Sync::Interval(Duration::from_secs(120)),
-        consumer: ConsumerKind::Pull,
-        ack: AckPolicy::Explicit,
-        ack_wait: Duration::from_secs(30),
-        max_ack_pending: 1000,
-        deliver: DeliverPolicy::All,
-        pull_batch: 50,
+/// The client that builds its own frames.
+mod wire {
+    use super::JetstreamOptions;
+    use busmark::driver::nats::wire::{Jetstream, NatsCore};
+
+    pub(crate) fn core(url: &str) -> NatsCore {
+        NatsCore::new(url).unwrap()
     }
+
+    pub(crate) fn jetstream(url: &str, options: &JetstreamOptions) -> Jetstream {
+        Jetstream::new(url, options).unwrap()
+    }
+}
+
+/// The client that an application uses.
+mod library {
+    use super::JetstreamOptions;
+    use busmark::driver::nats::library::{Jetstream, NatsCore};
+
+    pub(crate) fn core(url: &str) -> NatsCore {
+        NatsCore::new(url)
+    }
+
+    pub(crate) fn jetstream(url: &str, options: &JetstreamOptions) -> Jetstream {
+        Jetstream::new(url, options)
+    }
+}
+
+/// The same test through each client.
+macro_rules! through_both {
+    ($client:ident => $test:expr) => {{
+        use wire as $client;
+        block_on($test);
+    }
+    {
+        use library as $client;
+        block_on($test);
+    }};
+}
+
+fn options() -> JetstreamOptions {
+    JetstreamOptions { storage: Storage::Memory, pull_batch: 50, ..JetstreamOptions::default() }
 }
 
 fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
@@ -158,9 +187,9 @@ async fn all_arrive(driver: &impl Driver, delivery: Delivery, acknowledged: bool
 
 #[test]
 fn nats_core_delivers_everything_in_both_modes() {
-    block_on(async {
-        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
-        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+    through_both!(client => async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions::default()), &[]).await;
+        let driver = client::core(broker.url());
         for delivery in [Delivery::FanOut, Delivery::WorkQueue] {
             all_arrive(&driver, delivery, false).await;
         }
@@ -179,11 +208,11 @@ fn every_combination() -> impl Iterator<Item = (Storage, ConsumerKind, AckPolicy
 
 #[test]
 fn jetstream_delivers_everything_with_each_kind_of_consumer_acknowledgement_and_storage() {
-    block_on(async {
+    through_both!(client => async {
         let broker = server(DriverConfig::Jetstream(options()), &[]).await;
         for (storage, consumer, ack) in every_combination() {
             let driver =
-                Jetstream::new(broker.url(), &JetstreamOptions { storage, consumer, ack, ..options() });
+                client::jetstream(broker.url(), &JetstreamOptions { storage, consumer, ack, ..options() });
             all_arrive(&driver, Delivery::FanOut, true).await;
             if ack != AckPolicy::All {
                 all_arrive(&driver, Delivery::WorkQueue, true).await;
@@ -195,9 +224,9 @@ fn jetstream_delivers_everything_with_each_kind_of_consumer_acknowledgement_and_
 
 #[test]
 fn a_work_queue_that_acknowledges_for_others_is_refused() {
-    block_on(async {
+    through_both!(client => async {
         let broker = server(DriverConfig::Jetstream(options()), &[]).await;
-        let driver = Jetstream::new(broker.url(), &JetstreamOptions { ack: AckPolicy::All, ..options() });
+        let driver = client::jetstream(broker.url(), &JetstreamOptions { ack: AckPolicy::All, ..options() });
         let error = driver.prepare(&topology(2, 1, Delivery::WorkQueue)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Fatal, "{error}");
         broker.stop().await.unwrap();
@@ -206,10 +235,10 @@ fn a_work_queue_that_acknowledges_for_others_is_refused() {
 
 #[test]
 fn what_is_not_acknowledged_comes_again_with_its_flag_and_is_pending_until_then() {
-    block_on(async {
+    through_both!(client => async {
         let broker = server(DriverConfig::Jetstream(options()), &[]).await;
         let ack_wait = Duration::from_millis(200);
-        let driver = Jetstream::new(broker.url(), &JetstreamOptions { ack_wait, ..options() });
+        let driver = client::jetstream(broker.url(), &JetstreamOptions { ack_wait, ..options() });
         let topology = topology(1, 1, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
@@ -226,9 +255,9 @@ fn what_is_not_acknowledged_comes_again_with_its_flag_and_is_pending_until_then(
 
 #[test]
 fn what_nobody_read_is_pending_for_each_receiver_and_prepare_takes_it_away() {
-    block_on(async {
+    through_both!(client => async {
         let broker = server(DriverConfig::Jetstream(options()), &[]).await;
-        let driver = Jetstream::new(broker.url(), &options());
+        let driver = client::jetstream(broker.url(), &options());
         let topology = topology(3, 2, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
         let mut publisher = driver.publisher(&topology, 0).await.unwrap();
@@ -242,9 +271,9 @@ fn what_nobody_read_is_pending_for_each_receiver_and_prepare_takes_it_away() {
 
 #[test]
 fn a_message_that_the_server_refuses_is_rejected_at_its_own_index() {
-    block_on(async {
+    through_both!(client => async {
         let broker = server(DriverConfig::Jetstream(options()), &[("jetstream.max_mem", "100KB")]).await;
-        let driver = Jetstream::new(broker.url(), &options());
+        let driver = client::jetstream(broker.url(), &options());
         let topology = topology(1, 1, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
         let mut publisher = driver.publisher(&topology, 0).await.unwrap();
@@ -261,9 +290,9 @@ fn a_message_that_the_server_refuses_is_rejected_at_its_own_index() {
 
 #[test]
 fn a_message_above_the_servers_limit_is_rejected_before_it_is_sent() {
-    block_on(async {
-        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[("max_payload", "1KB")]).await;
-        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+    through_both!(client => async {
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions::default()), &[("max_payload", "1KB")]).await;
+        let driver = client::core(broker.url());
         let mut publisher = driver.publisher(&topology(1, 1, Delivery::FanOut), 0).await.unwrap();
         let error = publisher.enqueue(TopicId(0), &[0; 1025]).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
@@ -274,9 +303,9 @@ fn a_message_above_the_servers_limit_is_rejected_before_it_is_sent() {
 
 #[test]
 fn a_broker_that_dies_is_disconnected_for_publishers_and_subscribers_and_stays_so() {
-    block_on(async {
+    through_both!(client => async {
         let mut broker = server(DriverConfig::Jetstream(options()), &[]).await;
-        let driver = Jetstream::new(broker.url(), &options());
+        let driver = client::jetstream(broker.url(), &options());
         let topology = topology(1, 1, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
@@ -296,9 +325,9 @@ fn a_broker_that_dies_is_disconnected_for_publishers_and_subscribers_and_stays_s
 
 #[test]
 fn a_publisher_that_is_kept_gets_everything_through_a_server_that_took_its_time() {
-    block_on(async {
-        let mut broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
-        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+    through_both!(client => async {
+        let mut broker = server(DriverConfig::NatsCore(NatsCoreOptions::default()), &[]).await;
+        let driver = client::core(broker.url());
         let topology = topology(1, 1, Delivery::FanOut);
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
         let mut publisher = driver.publisher(&topology, 0).await.unwrap();
@@ -333,8 +362,8 @@ fn a_publisher_that_is_kept_gets_everything_through_a_server_that_took_its_time(
 #[test]
 fn what_the_library_drops_is_counted_to_the_message() {
     block_on(async {
-        let broker = server(DriverConfig::NatsCore(NatsCoreOptions {}), &[]).await;
-        let driver = NatsCore::new(broker.url(), &NatsCoreOptions {});
+        let broker = server(DriverConfig::NatsCore(NatsCoreOptions::default()), &[]).await;
+        let driver = library::core(broker.url());
         let topology = topology(1, 1, Delivery::FanOut);
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
         let mut publisher = driver.publisher(&topology, 0).await.unwrap();

@@ -148,6 +148,7 @@ fn jetstream() -> impl Strategy<Value = DriverConfig> {
     (one_of, 1u64..1 << 40, 0u32..10_000_000, 1u32..100_000).prop_map(
         |((always, push, ack, deliver), nanos, max_ack_pending, pull_batch)| {
             DriverConfig::Jetstream(JetstreamOptions {
+                client: if always { Client::Wire } else { Client::Library },
                 storage: Storage::File,
                 replicas: 1,
                 sync: if always { Sync::Always } else { Sync::Interval(Duration::from_nanos(nanos)) },
@@ -192,10 +193,13 @@ fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
             client: if wire { Client::Wire } else { Client::Library },
         })
     });
+    let nats_core = any::<bool>().prop_map(|wire| {
+        DriverConfig::NatsCore(NatsCoreOptions { client: if wire { Client::Wire } else { Client::Library } })
+    });
     prop_oneof![
         (loopback(), Just(Broker::None)),
         (redis, redis_broker()),
-        (Just(DriverConfig::NatsCore(NatsCoreOptions {})), managed(false)),
+        (nats_core, managed(false)),
         (jetstream(), managed(false)),
     ]
 }

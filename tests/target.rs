@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use busmark::scenario::{
-    self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, Managed,
-    NatsCoreOptions, RedisPubsubOptions, Server, Storage, Sync, Target, Transport,
+    self, Client, DriverConfig, JetstreamOptions, Managed, NatsCoreOptions, RedisPubsubOptions, Server, Sync,
+    Target, Transport,
 };
 use busmark::target::{self, Broker, Found, System, TargetError};
 
@@ -25,17 +25,7 @@ fn redis() -> DriverConfig {
 }
 
 fn jetstream() -> DriverConfig {
-    DriverConfig::Jetstream(JetstreamOptions {
-        storage: Storage::File,
-        replicas: 1,
-        sync: Sync::Always,
-        consumer: ConsumerKind::Pull,
-        ack: AckPolicy::Explicit,
-        ack_wait: Duration::from_secs(30),
-        max_ack_pending: 1000,
-        deliver: DeliverPolicy::All,
-        pull_batch: 100,
-    })
+    DriverConfig::Jetstream(JetstreamOptions { sync: Sync::Always, ..JetstreamOptions::default() })
 }
 
 fn found(system: System) -> Found {
@@ -107,7 +97,7 @@ fn a_managed_redis_comes_answers_and_goes_and_leaves_nothing() {
 #[test]
 fn a_managed_nats_comes_answers_and_goes_and_leaves_nothing() {
     block_on(a_managed_broker_comes_and_goes(
-        DriverConfig::NatsCore(NatsCoreOptions {}),
+        DriverConfig::NatsCore(NatsCoreOptions::default()),
         System::Nats,
         "slow_consumers",
     ));

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::scenario::{
-    Broker, Delivery, DriverConfig, Extent, NatsCoreOptions, Phases, Rate, Scenario, Target, Trials, Workload,
+    Broker, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate, Scenario,
+    Target, Trials, Workload,
 };
 use crate::target;
 use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
@@ -78,8 +79,9 @@ pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result
     let (driver, protocol, scheme) = match driver {
         DriverConfig::RedisPubsub(_) => (driver.clone(), "resp", "redis"),
         // A stream needs a server that keeps it; what its driver costs on the way is that of core messages.
-        DriverConfig::NatsCore(_) | DriverConfig::Jetstream(_) => {
-            (DriverConfig::NatsCore(NatsCoreOptions::default()), "nats", "nats")
+        DriverConfig::NatsCore(NatsCoreOptions { client })
+        | DriverConfig::Jetstream(JetstreamOptions { client, .. }) => {
+            (DriverConfig::NatsCore(NatsCoreOptions { client: *client }), "nats", "nats")
         }
         DriverConfig::Loopback(_) => return Ok(None),
     };

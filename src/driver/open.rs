@@ -2,7 +2,7 @@
 //! compiled once per driver, without a boxed future or a virtual call on the path of a message.
 
 use super::loopback::Loopback;
-use super::nats::{Jetstream, NatsCore};
+use super::nats::{library, wire};
 use super::redis_pubsub::{LibraryClient, WireClient};
 use super::{Driver, DriverError};
 use crate::scenario::{Client, DriverConfig};
@@ -28,7 +28,13 @@ pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<
             Client::Wire => Ok(visitor.visit(WireClient::new(url)?)),
             Client::Library => Ok(visitor.visit(LibraryClient::new(url)?)),
         },
-        DriverConfig::NatsCore(options) => Ok(visitor.visit(NatsCore::new(url, options))),
-        DriverConfig::Jetstream(options) => Ok(visitor.visit(Jetstream::new(url, options))),
+        DriverConfig::NatsCore(options) => match options.client {
+            Client::Wire => Ok(visitor.visit(wire::NatsCore::new(url)?)),
+            Client::Library => Ok(visitor.visit(library::NatsCore::new(url))),
+        },
+        DriverConfig::Jetstream(options) => match options.client {
+            Client::Wire => Ok(visitor.visit(wire::Jetstream::new(url, options)?)),
+            Client::Library => Ok(visitor.visit(library::Jetstream::new(url, options))),
+        },
     }
 }

@@ -20,6 +20,8 @@ pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(10);
 pub(super) const OUTPUT_BYTES: usize = 256 * 1024;
 /// Bytes read at once at most, unless the scenario's frames are larger.
 const READ_BYTES: usize = 64 * 1024;
+/// Bytes that may be read and left for later while a connection is set up.
+const SETUP_BYTES: usize = 64 * 1024 * 1024;
 /// Room for what surrounds a payload: heads, and a topic's name.
 const AROUND_PAYLOAD: usize = 1024;
 
@@ -91,6 +93,7 @@ impl Socket {
                 }
             }
             while !take(self)? {
+                self.grow();
                 ready!(self.poll_read(cx))?;
             }
             Poll::Ready(Ok(()))
@@ -101,6 +104,13 @@ impl Socket {
                 let what = format!("no answer within {SETUP_LIMIT:?}");
                 Err(DriverError::new(ErrorKind::Disconnected, driver, what))
             }
+        }
+    }
+
+    /// Doubles a full read buffer, up to [`SETUP_BYTES`].
+    fn grow(&mut self) {
+        if self.start == 0 && self.end == self.input.len() && self.end < SETUP_BYTES {
+            self.input.resize(2 * self.end, 0);
         }
     }
 
@@ -196,6 +206,12 @@ impl Output {
     #[inline]
     pub(super) fn frames(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// Bytes that the socket has not taken.
+    #[inline]
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes.len() - self.written
     }
 
     /// Whether `more` bytes fit below [`OUTPUT_BYTES`], or are to be taken since nothing else waits.

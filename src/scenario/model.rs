@@ -220,7 +220,8 @@ impl DriverConfig {
         match self {
             Self::Loopback(_) => "memory",
             Self::RedisPubsub(options) => options.client.name(),
-            Self::NatsCore(_) | Self::Jetstream(_) => "library",
+            Self::NatsCore(options) => options.client.name(),
+            Self::Jetstream(options) => options.client.name(),
         }
     }
 }

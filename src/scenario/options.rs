@@ -49,12 +49,23 @@ impl Client {
 }
 
 /// NATS core. A work queue uses one queue group per set of subscribers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NatsCoreOptions {}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsCoreOptions {
+    /// Who builds the frames.
+    pub client: Client,
+}
+
+impl Default for NatsCoreOptions {
+    fn default() -> Self {
+        Self { client: Client::Wire }
+    }
+}
 
 /// NATS JetStream: one stream over all topics, one consumer per receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JetstreamOptions {
+    /// Who builds the frames.
+    pub client: Client,
     /// Where the stream is kept.
     pub storage: Storage,
     /// Copies of the stream.
@@ -73,6 +84,24 @@ pub struct JetstreamOptions {
     pub deliver: DeliverPolicy,
     /// Messages per pull request.
     pub pull_batch: u32,
+}
+
+impl Default for JetstreamOptions {
+    /// As a scenario that says nothing.
+    fn default() -> Self {
+        Self {
+            client: Client::Wire,
+            storage: Storage::File,
+            replicas: 1,
+            sync: Sync::Interval(Duration::from_secs(120)),
+            consumer: ConsumerKind::Pull,
+            ack: AckPolicy::Explicit,
+            ack_wait: Duration::from_secs(30),
+            max_ack_pending: 1000,
+            deliver: DeliverPolicy::All,
+            pull_batch: 500,
+        }
+    }
 }
 
 /// Where a stream is kept.

@@ -249,7 +249,7 @@ fn options(driver: &DriverConfig) -> toml_edit::Value {
     match driver {
         DriverConfig::Loopback(options) => loopback(options),
         DriverConfig::RedisPubsub(options) => inline([("client", options.client.word().into())]),
-        DriverConfig::NatsCore(_) => inline([]),
+        DriverConfig::NatsCore(options) => inline([("client", options.client.word().into())]),
         DriverConfig::Jetstream(options) => jetstream(options),
     }
 }
@@ -272,6 +272,7 @@ fn jetstream(options: &JetstreamOptions) -> toml_edit::Value {
         Sync::Interval(span) => units::duration(span),
     };
     inline([
+        ("client", options.client.word().into()),
         ("storage", options.storage.word().into()),
         ("replicas", i64::from(options.replicas).into()),
         ("sync", sync.into()),

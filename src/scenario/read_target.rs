@@ -29,14 +29,14 @@ fn driver(table: &Reader<'_>) -> DriverConfig {
             let known: Vec<&str> = spec::DRIVERS.iter().map(|(known, _)| *known).collect();
             table.unknown_word("driver", &name, &known);
         }
-        return DriverConfig::NatsCore(NatsCoreOptions {});
+        return DriverConfig::NatsCore(NatsCoreOptions::default());
     };
     let options = Reader::new(table.context(), node, &table.path_of("options"), keys);
     match name.as_str() {
         "loopback" => DriverConfig::Loopback(loopback(&options)),
         "redis-pubsub" => DriverConfig::RedisPubsub(RedisPubsubOptions { client: options.word("client") }),
         "jetstream" => DriverConfig::Jetstream(jetstream(&options)),
-        _ => DriverConfig::NatsCore(NatsCoreOptions {}),
+        _ => DriverConfig::NatsCore(NatsCoreOptions { client: options.word("client") }),
     }
 }
 
@@ -57,6 +57,7 @@ fn loopback(options: &Reader<'_>) -> LoopbackOptions {
 fn jetstream(options: &Reader<'_>) -> JetstreamOptions {
     let always = options.given("sync").is_some_and(|node| node.value == Value::Text("always".to_owned()));
     JetstreamOptions {
+        client: options.word("client"),
         storage: options.word("storage"),
         replicas: u8::try_from(options.whole("replicas", 1)).unwrap_or(1),
         sync: if always { Sync::Always } else { Sync::Interval(options.span("sync").unwrap_or_default()) },

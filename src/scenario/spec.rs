@@ -465,16 +465,19 @@ static LOOPBACK: &[Key] = &[
     key("stall_for", Kind::Span, Default::Is("\"0us\""), "For this long; 0us never stops."),
 ];
 
-static REDIS_PUBSUB: &[Key] = &[key(
+const CLIENT: Key = key(
     "client",
     Kind::Word(words::<Client>),
     Default::Is("\"wire\""),
     "busmark's own codec over a plain socket, or the usual client library.",
-)];
+);
 
-static NATS_CORE: &[Key] = &[];
+static REDIS_PUBSUB: &[Key] = &[CLIENT];
+
+static NATS_CORE: &[Key] = &[CLIENT];
 
 static JETSTREAM: &[Key] = &[
+    CLIENT,
     key("storage", Kind::Word(words::<Storage>), Default::Is("\"file\""), "Where the stream is kept."),
     key("replicas", Kind::Whole { min: 1, max: 5 }, Default::Is("1"), "Copies of the stream."),
     key(

@@ -108,24 +108,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario::{AckPolicy, ConsumerKind, DeliverPolicy, NatsCoreOptions, Storage};
+    use crate::scenario::NatsCoreOptions;
 
     fn lines(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     fn jetstream(sync: Sync) -> DriverConfig {
-        DriverConfig::Jetstream(JetstreamOptions {
-            storage: Storage::File,
-            replicas: 1,
-            sync,
-            consumer: ConsumerKind::Pull,
-            ack: AckPolicy::Explicit,
-            ack_wait: Duration::from_secs(30),
-            max_ack_pending: 1000,
-            deliver: DeliverPolicy::All,
-            pull_batch: 100,
-        })
+        DriverConfig::Jetstream(JetstreamOptions { sync, ..JetstreamOptions::default() })
     }
 
     #[test]
@@ -163,7 +153,7 @@ mod tests {
     #[test]
     fn jetstream_is_on_only_for_its_driver_and_has_the_scenarios_sync() {
         let ports = NatsPorts { client: 1, monitor: 2 };
-        let core = DriverConfig::NatsCore(NatsCoreOptions {});
+        let core = DriverConfig::NatsCore(NatsCoreOptions::default());
         let user = lines(&[("max_payload", "2MB"), ("jetstream.max_file", "1GB")]);
         let of =
             |driver: &DriverConfig| nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use busmark::scenario::{
-    self, AckPolicy, Client, ConsumerKind, DeliverPolicy, DriverConfig, JetstreamOptions, LoopbackOptions,
-    Managed, NatsCoreOptions, RedisPubsubOptions, Storage, Sync,
+    self, AckPolicy, Client, ConsumerKind, DriverConfig, JetstreamOptions, LoopbackOptions, Managed,
+    NatsCoreOptions, RedisPubsubOptions, Storage,
 };
 
 /// A driver under test, and its broker.
@@ -59,28 +59,25 @@ pub(crate) fn redis_pubsub_library() -> Contestant {
     redis_pubsub("redis-pubsub (library)", Client::Library)
 }
 
-pub(crate) fn nats_core() -> Contestant {
-    let driver = DriverConfig::NatsCore(NatsCoreOptions {});
+fn nats_core(name: &'static str, client: Client) -> Contestant {
+    let driver = DriverConfig::NatsCore(NatsCoreOptions { client });
     Contestant {
-        name: "nats-core",
+        name,
         broker: managed(&driver),
         driver,
         refusal: Refusal::Never("NATS core answers nothing"),
     }
 }
 
-fn jetstream(name: &'static str, storage: Storage, consumer: ConsumerKind, ack: AckPolicy) -> Contestant {
-    let options = JetstreamOptions {
-        storage,
-        replicas: 1,
-        sync: Sync::Interval(Duration::from_secs(120)),
-        consumer,
-        ack,
-        ack_wait: Duration::from_secs(30),
-        max_ack_pending: 1000,
-        deliver: DeliverPolicy::All,
-        pull_batch: 100,
-    };
+pub(crate) fn nats_core_wire() -> Contestant {
+    nats_core("nats-core (wire)", Client::Wire)
+}
+
+pub(crate) fn nats_core_library() -> Contestant {
+    nats_core("nats-core (library)", Client::Library)
+}
+
+fn jetstream(name: &'static str, options: JetstreamOptions) -> Contestant {
     let driver = DriverConfig::Jetstream(options);
     Contestant {
         name,
@@ -90,10 +87,40 @@ fn jetstream(name: &'static str, storage: Storage, consumer: ConsumerKind, ack: 
     }
 }
 
-pub(crate) fn jetstream_file_pull() -> Contestant {
-    jetstream("jetstream (file, pull, explicit)", Storage::File, ConsumerKind::Pull, AckPolicy::Explicit)
+/// A file, asked for, and acknowledged one by one.
+fn pull(client: Client) -> JetstreamOptions {
+    JetstreamOptions {
+        client,
+        storage: Storage::File,
+        consumer: ConsumerKind::Pull,
+        ack: AckPolicy::Explicit,
+        pull_batch: 100,
+        ..JetstreamOptions::default()
+    }
 }
 
-pub(crate) fn jetstream_memory_push() -> Contestant {
-    jetstream("jetstream (memory, push, none)", Storage::Memory, ConsumerKind::Push, AckPolicy::None)
+/// In memory, sent as it comes, and not acknowledged.
+fn push(client: Client) -> JetstreamOptions {
+    JetstreamOptions {
+        storage: Storage::Memory,
+        consumer: ConsumerKind::Push,
+        ack: AckPolicy::None,
+        ..pull(client)
+    }
+}
+
+pub(crate) fn jetstream_pull_wire() -> Contestant {
+    jetstream("jetstream (wire, file, pull, explicit)", pull(Client::Wire))
+}
+
+pub(crate) fn jetstream_pull_library() -> Contestant {
+    jetstream("jetstream (library, file, pull, explicit)", pull(Client::Library))
+}
+
+pub(crate) fn jetstream_push_wire() -> Contestant {
+    jetstream("jetstream (wire, memory, push, none)", push(Client::Wire))
+}
+
+pub(crate) fn jetstream_push_library() -> Contestant {
+    jetstream("jetstream (library, memory, push, none)", push(Client::Library))
 }

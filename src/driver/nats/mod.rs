@@ -1,26 +1,59 @@
-//! NATS core and JetStream through the `async-nats` crate: what an application sees.
-//!
-//! What the library would do behind one's back is taken from it: it never reconnects (a connection that broke
-//! stays broken, so that nothing is replayed or resubscribed in silence), and what it drops because a
-//! subscription's queue is full is counted.
+//! NATS core and JetStream, through two clients behind one seam: [`wire`] builds and parses frames itself and
+//! shows what the server can do; [`library`] goes through the `async-nats` crate and shows what an application
+//! sees. Streams and consumers are always created, asked and deleted through the library.
 
-pub mod core;
-pub mod jetstream;
-mod link;
-mod outbox;
-mod streams;
+mod ack;
+mod control;
+mod demand;
+pub mod library;
 mod subjects;
+mod unacknowledged;
+pub mod wire;
 
-pub use self::core::NatsCore;
-pub use self::jetstream::Jetstream;
+use super::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
+use crate::scenario::{AckPolicy, JetstreamOptions, Storage, Sync};
 
-/// What the library's queues change for every user of it, in words.
-const LIBRARY_DEVIATIONS: [&str; 2] = [
-    "async-nats reads ahead into a queue per subscription: a message counts as received when the library hands \
-     it over, not when the socket was read",
-    "async-nats drops messages when that queue (65,536) is full; they are counted as client drops",
-];
+/// Names of the drivers in errors and results.
+const CORE: &str = "nats-core";
+const JETSTREAM: &str = "jetstream";
 
-fn library_deviations() -> Vec<String> {
-    LIBRARY_DEVIATIONS.map(str::to_owned).to_vec()
+/// What NATS core promises: nothing is kept and nobody answers.
+fn core_guarantees(deviations: Vec<String>) -> Guarantees {
+    Guarantees {
+        delivery: DeliveryGuarantee::AtMostOnce,
+        acknowledgement: Acknowledgement::None,
+        fsync: Durability::Never,
+        replicas: 1,
+        ordered: true,
+        replay: false,
+        work_queue: true,
+        deviations,
+    }
+}
+
+/// What JetStream promises under these options.
+fn jetstream_guarantees(options: &JetstreamOptions, mut deviations: Vec<String>) -> Guarantees {
+    if options.storage == Storage::File && options.replicas > 1 && options.sync == Sync::Always {
+        deviations.push("the server flushes replicated streams after the acknowledgement".to_owned());
+    }
+    Guarantees {
+        delivery: match options.ack {
+            AckPolicy::None => DeliveryGuarantee::AtMostOnce,
+            AckPolicy::All | AckPolicy::Explicit => DeliveryGuarantee::AtLeastOnce,
+        },
+        acknowledgement: match options.replicas {
+            0 | 1 => Acknowledgement::Leader,
+            _ => Acknowledgement::Quorum,
+        },
+        fsync: match (options.storage, options.sync) {
+            (Storage::Memory, _) => Durability::Never,
+            (Storage::File, Sync::Interval(_)) => Durability::Interval,
+            (Storage::File, Sync::Always) => Durability::Always,
+        },
+        replicas: options.replicas.max(1),
+        ordered: true,
+        replay: true,
+        work_queue: true,
+        deviations,
+    }
 }

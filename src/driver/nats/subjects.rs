@@ -28,6 +28,20 @@ impl Subjects {
         Ok(Self { start: format!("{prefix}{SEPARATOR}"), topics: topology.topics })
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.topics as usize
+    }
+
+    /// The topic of a subject that a message came on.
+    #[inline]
+    pub(super) fn topic(&self, driver: &'static str, subject: &[u8]) -> Result<TopicId, DriverError> {
+        self.parse(subject).ok_or_else(|| {
+            let what = format!("a message came on {}, which is no topic", String::from_utf8_lossy(subject));
+            DriverError::new(ErrorKind::Fatal, driver, what)
+        })
+    }
+
     /// The subject of a topic.
     pub(super) fn name(&self, topic: TopicId) -> String {
         format!("{}{}", self.start, topic.0)
@@ -52,13 +66,17 @@ impl Subjects {
     }
 
     /// The topic of a subject; `None` if it isn't one of ours.
-    pub(super) fn parse(&self, subject: &str) -> Option<TopicId> {
-        let digits = subject.strip_prefix(self.start.as_str())?;
-        let index: u32 = digits.parse().ok()?;
-        // "+1" and "01" are numbers too, but no subjects of ours.
-        let canonical =
-            digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-        (canonical && index < self.topics).then_some(TopicId(index))
+    #[inline]
+    pub(super) fn parse(&self, subject: &[u8]) -> Option<TopicId> {
+        let digits = subject.strip_prefix(self.start.as_bytes())?;
+        // "01" is a number too, but no subject of ours.
+        if digits.is_empty() || digits.len() > 9 || (digits[0] == b'0' && digits.len() > 1) {
+            return None;
+        }
+        let index = digits.iter().try_fold(0u32, |index, digit| {
+            digit.is_ascii_digit().then(|| index * 10 + u32::from(digit - b'0'))
+        })?;
+        (index < self.topics).then_some(TopicId(index))
     }
 }
 
@@ -86,10 +104,10 @@ mod tests {
     fn every_topic_is_found_again_by_its_subject_and_nothing_else_is() {
         let subjects = Subjects::of(&topology("bm", 1000), "nats-core").unwrap();
         for topic in (0..1000).map(TopicId) {
-            assert_eq!(subjects.parse(&subjects.name(topic)), Some(topic));
+            assert_eq!(subjects.parse(subjects.name(topic).as_bytes()), Some(topic));
         }
         for stranger in ["bm.1000", "bm.01", "bm.+1", "bm.", "bm1", "bn.1", "bm.1.2", "bm.-1"] {
-            assert_eq!(subjects.parse(stranger), None, "{stranger}");
+            assert_eq!(subjects.parse(stranger.as_bytes()), None, "{stranger}");
         }
     }
 

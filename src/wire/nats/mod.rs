@@ -5,6 +5,7 @@
 
 mod client;
 mod encode;
+mod frame;
 mod headers;
 mod line;
 mod options;
@@ -16,6 +17,7 @@ pub use encode::{
     MessageHead, append_connect, append_error, append_info, append_message, append_publish, append_subscribe,
     append_unsubscribe,
 };
+pub use frame::{AnswerRuns, GOOD_ANSWER, PublishFrame, SERIAL_DIGITS, Serial};
 pub use headers::{HEADER_LINE, Headers, append_header, begin_headers, end_headers, status_line};
 pub use options::ConnectOptions;
 pub use server::{Message, ServerError, ServerOp, parse_server};

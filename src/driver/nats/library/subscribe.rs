@@ -1,26 +1,17 @@
 //! Reading through pull and push consumers, and acknowledging.
 
-use std::collections::VecDeque;
-
 use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 
-use super::super::link::Link;
-use super::super::streams::Streams;
+use super::super::ack;
+use super::super::control::Control;
+use super::super::demand::{self, Demand};
 use super::super::subjects::Subjects;
-use super::control::Control;
-use super::{NAME, ack};
-use crate::driver::{self, AckToken, Delivery, DriverError, ErrorKind};
+use super::super::unacknowledged::Unacknowledged;
+use super::link::Link;
+use super::streams::Streams;
+use crate::driver::{self, AckToken, Delivery, DriverError};
 use crate::scenario::{self, AckPolicy, ConsumerKind, Subscription};
-
-/// How long the server keeps a pull request, in ns; asked again when it is over.
-const PULL_EXPIRES_NS: u64 = 60_000_000_000;
-
-/// The server's acknowledgement word.
-const ACK: &[u8] = b"+ACK";
-
-/// Header of a status line: messages of the pull request that will not come.
-const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 
 /// A connection that subscribes.
 pub struct Subscriber {
@@ -31,7 +22,7 @@ pub struct Subscriber {
     readers: Vec<Reader>,
     /// Readers that may ask for more.
     hungry: Vec<u32>,
-    unacknowledged: Unacknowledged,
+    unacknowledged: Unacknowledged<Subject>,
 }
 
 /// One subscription.
@@ -45,9 +36,7 @@ struct Reader {
 struct Pull {
     request: Subject,
     inbox: Subject,
-    batch: u32,
-    /// Messages that were asked for and have not come.
-    outstanding: u32,
+    demand: Demand,
 }
 
 impl Subscriber {
@@ -65,12 +54,10 @@ impl Subscriber {
             let (subscribed, pull) = match options.consumer {
                 ConsumerKind::Pull => {
                     let inbox = client.new_inbox();
-                    let (stream, consumer) = (control.stream(), Control::consumer(receiver));
                     let pull = Pull {
-                        request: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
+                        request: control.pull_subject(receiver).into(),
                         inbox: inbox.clone().into(),
-                        batch: options.pull_batch.max(1),
-                        outstanding: 0,
+                        demand: Demand::new(options.pull_batch),
                     };
                     (client.subscribe(inbox).await, Some(pull))
                 }
@@ -95,7 +82,7 @@ impl Subscriber {
             ack: options.ack,
             hungry: (0u32..).take(readers.len()).collect(),
             readers,
-            unacknowledged: Unacknowledged::default(),
+            unacknowledged: Unacknowledged::new(),
             link,
         };
         subscriber.top_up().await?;
@@ -107,14 +94,13 @@ impl Subscriber {
     async fn top_up(&mut self) -> Result<(), DriverError> {
         while let Some(&number) = self.hungry.last() {
             if let Some(pull) = self.readers[number as usize].pull.as_mut()
-                && pull.outstanding <= pull.batch / 2
+                && let Some(more) = pull.demand.more()
             {
-                let more = pull.batch - pull.outstanding;
-                let request = format!("{{\"batch\":{more},\"expires\":{PULL_EXPIRES_NS}}}");
+                let request = demand::request(more);
                 let (subject, inbox) = (pull.request.clone(), pull.inbox.clone());
                 let sent = self.link.client().publish_with_reply(subject, inbox, request.into()).await;
                 sent.map_err(|_| self.link.disconnected())?;
-                pull.outstanding = pull.batch;
+                pull.demand.asked();
             }
             self.hungry.pop();
         }
@@ -134,9 +120,9 @@ impl driver::Subscriber for Subscriber {
                 continue;
             }
             if let Some(pull) = &mut reader.pull {
-                pull.outstanding = pull.outstanding.saturating_sub(1);
+                pull.demand.came();
             }
-            let Some(topic) = self.subjects.parse(&message.subject) else { continue };
+            let Some(topic) = self.subjects.parse(message.subject.as_bytes()) else { continue };
             let reply = message.reply.as_ref();
             let token = match self.ack {
                 AckPolicy::None => None,
@@ -144,7 +130,7 @@ impl driver::Subscriber for Subscriber {
                     reply.map(|reply| self.unacknowledged.push(subscription, reply.clone()))
                 }
             };
-            let redelivered = reply.is_some_and(|reply| ack::redelivered(reply));
+            let redelivered = reply.is_some_and(|reply| ack::redelivered(reply.as_bytes()));
             each(Delivery { subscription, topic, payload: &message.payload, redelivered, token });
         }
         Ok(())
@@ -177,68 +163,13 @@ impl driver::Subscriber for Subscriber {
 }
 
 async fn send_ack(link: &Link, reply: Subject) -> Result<(), DriverError> {
-    link.client().publish(reply, Bytes::from_static(ACK)).await.map_err(|_| link.disconnected())
+    link.client().publish(reply, Bytes::from_static(ack::ACK)).await.map_err(|_| link.disconnected())
 }
 
 /// A status line instead of a message: a pull request is over, or the consumer is gone.
 fn on_status(reader: &mut Reader, message: &Message, status: StatusCode) -> Result<(), DriverError> {
     let Some(pull) = &mut reader.pull else { return Ok(()) };
-    let not_coming = message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get(PENDING_MESSAGES)?.as_str().parse().ok())
-        .unwrap_or(pull.outstanding);
-    pull.outstanding = pull.outstanding.saturating_sub(not_coming);
-    match status {
-        StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::IDLE_HEARTBEAT => Ok(()),
-        _ => {
-            let description = message.description.as_deref().unwrap_or_default();
-            let what = format!("the server ended a pull request: {status} {description}");
-            Err(DriverError::new(ErrorKind::Disconnected, NAME, what))
-        }
-    }
-}
-
-/// Deliveries that were handed over and not yet acknowledged, by their tokens.
-#[derive(Debug, Default)]
-struct Unacknowledged {
-    /// Token of the front.
-    first: u64,
-    replies: VecDeque<Option<(u32, Subject)>>,
-}
-
-impl Unacknowledged {
-    fn push(&mut self, subscription: u32, reply: Subject) -> AckToken {
-        self.replies.push_back(Some((subscription, reply)));
-        AckToken(self.first + self.replies.len() as u64 - 1)
-    }
-
-    fn take(&mut self, token: AckToken) -> Option<(u32, Subject)> {
-        let at = usize::try_from(token.0.checked_sub(self.first)?).ok()?;
-        let taken = self.replies.get_mut(at)?.take();
-        while let Some(None) = self.replies.front() {
-            self.replies.pop_front();
-            self.first += 1;
-        }
-        taken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_token_gives_its_reply_once_in_any_order() {
-        let mut open = Unacknowledged::default();
-        let tokens: Vec<AckToken> =
-            (0..5u32).map(|i| open.push(i, Subject::from(format!("reply.{i}")))).collect();
-        for &at in &[3usize, 0, 1, 4, 2] {
-            let (subscription, reply) = open.take(tokens[at]).unwrap();
-            assert_eq!((subscription as usize, reply.as_str()), (at, format!("reply.{at}").as_str()));
-            assert_eq!(open.take(tokens[at]), None);
-        }
-        assert!(open.replies.is_empty());
-        assert_eq!(open.push(9, Subject::from("next")), AckToken(5));
-    }
+    let headers = message.headers.as_ref();
+    let pending = headers.and_then(|headers| headers.get(demand::PENDING_MESSAGES)?.as_str().parse().ok());
+    pull.demand.ended(status.as_u16(), message.description.as_deref().unwrap_or_default(), pending)
 }

@@ -1,17 +1,15 @@
-//! NATS core: publish and subscribe, nothing kept, nobody answers.
+//! NATS core through the library: publish and subscribe, nothing kept, nobody answers.
 
-use super::library_deviations;
+use super::super::subjects::Subjects;
+use super::super::{CORE, core_guarantees};
+use super::deviations;
 use super::link::Link;
 use super::outbox::Outbox;
 use super::streams::Streams;
-use super::subjects::Subjects;
 use crate::driver::{
-    self, AckRun, AckToken, Acknowledgement, Delivery, DeliveryGuarantee, Driver, DriverError, Durability,
-    Enqueued, Guarantees, Leftovers,
+    AckRun, AckToken, Delivery, Driver, DriverError, Enqueued, Guarantees, Leftovers, Publisher, Subscriber,
 };
-use crate::scenario::{self, NatsCoreOptions, Subscription, TopicId, Topology};
-
-const NAME: &str = "nats-core";
+use crate::scenario::{self, Subscription, TopicId, Topology};
 
 /// NATS core at one URL.
 #[derive(Debug, Clone)]
@@ -22,45 +20,36 @@ pub struct NatsCore {
 impl NatsCore {
     /// The server at `url`.
     #[must_use]
-    pub fn new(url: &str, NatsCoreOptions {}: &NatsCoreOptions) -> Self {
+    pub fn new(url: &str) -> Self {
         Self { url: url.to_owned() }
     }
 }
 
 impl Driver for NatsCore {
-    type Publisher = Publisher;
-    type Subscriber = Subscriber;
+    type Publisher = CorePublisher;
+    type Subscriber = CoreSubscriber;
 
     fn guarantees(&self) -> Guarantees {
-        Guarantees {
-            delivery: DeliveryGuarantee::AtMostOnce,
-            acknowledgement: Acknowledgement::None,
-            fsync: Durability::Never,
-            replicas: 1,
-            ordered: true,
-            replay: false,
-            work_queue: true,
-            deviations: library_deviations(),
-        }
+        core_guarantees(deviations())
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
-        Subjects::of(topology, NAME)?;
-        Link::connect(NAME, &self.url).await?.barrier().await
+        Subjects::of(topology, CORE)?;
+        Link::connect(CORE, &self.url).await?.barrier().await
     }
 
-    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Publisher, DriverError> {
-        let outbox = Outbox::new(Subjects::of(topology, NAME)?.table());
-        Ok(Publisher { link: Link::connect(NAME, &self.url).await?, outbox })
+    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<CorePublisher, DriverError> {
+        let outbox = Outbox::new(Subjects::of(topology, CORE)?.table());
+        Ok(CorePublisher { link: Link::connect(CORE, &self.url).await?, outbox })
     }
 
     async fn subscriber(
         &self,
         topology: &Topology,
         subscriptions: &[Subscription],
-    ) -> Result<Subscriber, DriverError> {
-        let subjects = Subjects::of(topology, NAME)?;
-        let link = Link::connect(NAME, &self.url).await?;
+    ) -> Result<CoreSubscriber, DriverError> {
+        let subjects = Subjects::of(topology, CORE)?;
+        let link = Link::connect(CORE, &self.url).await?;
         let mut streams = Streams::new();
         for (number, subscription) in (0u32..).zip(subscriptions) {
             for filter in subjects.filters(&subscription.topics) {
@@ -75,7 +64,7 @@ impl Driver for NatsCore {
             }
         }
         link.barrier().await?;
-        Ok(Subscriber { link, subjects, streams })
+        Ok(CoreSubscriber { link, subjects, streams })
     }
 
     async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
@@ -89,12 +78,12 @@ impl Driver for NatsCore {
 
 /// A connection that publishes.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct CorePublisher {
     link: Link,
     outbox: Outbox,
 }
 
-impl driver::Publisher for Publisher {
+impl Publisher for CorePublisher {
     fn enqueue(&mut self, topic: TopicId, payload: &[u8]) -> Result<Enqueued, DriverError> {
         self.outbox.enqueue(&self.link, topic.0, None, payload)
     }
@@ -113,17 +102,17 @@ impl driver::Publisher for Publisher {
 }
 
 /// A connection that subscribes.
-pub struct Subscriber {
+pub struct CoreSubscriber {
     link: Link,
     subjects: Subjects,
     streams: Streams,
 }
 
-impl driver::Subscriber for Subscriber {
+impl Subscriber for CoreSubscriber {
     async fn next_batch(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
         let (subscription, messages) = self.streams.next(&self.link).await?;
         for message in &messages {
-            if let Some(topic) = self.subjects.parse(&message.subject) {
+            if let Some(topic) = self.subjects.parse(message.subject.as_bytes()) {
                 let payload = &message.payload;
                 each(Delivery { subscription, topic, payload, redelivered: false, token: None });
             }

@@ -32,7 +32,7 @@ struct Told {
 
 /// A connection, and whether it still is one.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::driver::nats) struct Link {
     driver: &'static str,
     client: Client,
     told: Arc<Told>,
@@ -41,13 +41,16 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects, with the library's own bound on each subscription's queue: what an application gets.
-    pub(super) async fn connect(driver: &'static str, url: &str) -> Result<Self, DriverError> {
+    pub(in crate::driver::nats) async fn connect(
+        driver: &'static str,
+        url: &str,
+    ) -> Result<Self, DriverError> {
         Self::with_capacity(driver, url, DEFAULT_CAPACITY).await
     }
 
     /// Connects, with room for `capacity` messages in each subscription's queue; room is not memory until it
     /// is used.
-    pub(super) async fn with_capacity(
+    pub(in crate::driver::nats) async fn with_capacity(
         driver: &'static str,
         url: &str,
         capacity: usize,
@@ -84,17 +87,17 @@ impl Link {
     }
 
     /// The library's client.
-    pub(super) fn client(&self) -> &Client {
+    pub(in crate::driver::nats) fn client(&self) -> &Client {
         &self.client
     }
 
     /// The driver it serves.
-    pub(super) fn driver(&self) -> &'static str {
+    pub(in crate::driver::nats) fn driver(&self) -> &'static str {
         self.driver
     }
 
     /// Pends until the connection broke. Cancel-safe.
-    pub(super) async fn broken(&self) -> DriverError {
+    pub(in crate::driver::nats) async fn broken(&self) -> DriverError {
         let mut broken = self.broken.clone();
         // The sender lives in the library's options; if it is gone, so is the connection.
         let _gone_means_broken = broken.wait_for(|broken| *broken).await;
@@ -102,12 +105,12 @@ impl Link {
     }
 
     /// Whether the connection broke already.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(in crate::driver::nats) fn is_broken(&self) -> bool {
         *self.broken.borrow() || self.broken.has_changed().is_err()
     }
 
     /// The error for a broken connection, with the server's reason where it gave one.
-    pub(super) fn disconnected(&self) -> DriverError {
+    pub(in crate::driver::nats) fn disconnected(&self) -> DriverError {
         let reason = self.told.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let what = match reason {
             Some(reason) => format!("the connection broke: {reason}"),
@@ -118,7 +121,7 @@ impl Link {
 
     /// Messages that the library read from the socket but threw away, given how many were taken out of its
     /// queues. Exact once those queues are empty.
-    pub(super) fn dropped(&self, taken: u64) -> u64 {
+    pub(in crate::driver::nats) fn dropped(&self, taken: u64) -> u64 {
         if !self.told.dropped.load(Ordering::Relaxed) {
             return 0;
         }
@@ -128,7 +131,7 @@ impl Link {
     /// Returns once the server has handled everything that was sent on this connection before: it handles a
     /// connection's protocol lines in order, so a message to ourselves comes back after them. (The library's
     /// `flush` only says that they were written.) Takes one message out of the library.
-    pub(super) async fn barrier(&self) -> Result<(), DriverError> {
+    pub(in crate::driver::nats) async fn barrier(&self) -> Result<(), DriverError> {
         let inbox = self.client.new_inbox();
         let round_trip = async {
             let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|_| self.disconnected())?;

@@ -6,9 +6,9 @@ use async_nats::jetstream::stream::{self, StorageType};
 use async_nats::jetstream::{self, Context};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::super::link::Link;
-use super::super::subjects::Subjects;
-use super::NAME;
+use super::JETSTREAM;
+use super::library::link::Link;
+use super::subjects::Subjects;
 use crate::driver::{DriverError, ErrorKind, Leftovers};
 use crate::scenario::{
     AckPolicy, ConsumerKind, DeliverPolicy, Delivery, JetstreamOptions, Storage, Topology,
@@ -35,8 +35,8 @@ impl Control {
         options: &JetstreamOptions,
         topology: &Topology,
     ) -> Result<Self, DriverError> {
-        let subjects = Subjects::of(topology, NAME)?;
-        let link = Link::connect(NAME, url).await?;
+        let subjects = Subjects::of(topology, JETSTREAM)?;
+        let link = Link::connect(JETSTREAM, url).await?;
         let context = jetstream::new(link.client().clone());
         Ok(Self { link, context, options: options.clone(), topology: topology.clone(), subjects })
     }
@@ -53,6 +53,11 @@ impl Control {
         &self.subjects
     }
 
+    /// Where answers can be sent, unlike that of anybody else.
+    pub(super) fn inbox(&self) -> String {
+        self.link.client().new_inbox()
+    }
+
     /// The stream's name; it depends on the topic prefix alone, so that a trial finds what an earlier one
     /// with the same topics left behind.
     pub(super) fn stream(&self) -> String {
@@ -62,6 +67,11 @@ impl Control {
     /// The durable consumer of a receiver.
     pub(super) fn consumer(receiver: u32) -> String {
         format!("receiver-{receiver}")
+    }
+
+    /// Where a pull consumer is asked for messages.
+    pub(super) fn pull_subject(&self, receiver: u32) -> String {
+        format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream(), Self::consumer(receiver))
     }
 
     /// Where a push consumer sends; not below the stream's own subjects.
@@ -74,7 +84,9 @@ impl Control {
         if self.topology.delivery == Delivery::WorkQueue && self.options.ack == AckPolicy::All {
             let what =
                 "ack = \"all\" can't be used by a work queue: it would acknowledge the messages of others";
-            return Err(DriverError::new(ErrorKind::Fatal, NAME, what).remedy("use \"explicit\" or \"none\""));
+            return Err(
+                DriverError::new(ErrorKind::Fatal, JETSTREAM, what).remedy("use \"explicit\" or \"none\"")
+            );
         }
         self.delete().await?;
         let config = stream::Config {
@@ -227,6 +239,6 @@ impl Control {
         if self.link.is_broken() {
             return self.link.disconnected();
         }
-        DriverError::new(ErrorKind::Fatal, NAME, format!("could not {what}: {error}"))
+        DriverError::new(ErrorKind::Fatal, JETSTREAM, format!("could not {what}: {error}"))
     }
 }

@@ -3,12 +3,12 @@
 
 use async_nats::Message;
 
-use super::super::link::Link;
-use super::super::outbox::{Outbox, ReplyTo};
-use super::super::streams::Streams;
+use super::super::ack;
 use super::super::subjects::Subjects;
-use super::ack;
-use crate::driver::{self, AckRun, DriverError, Enqueued, Outcome};
+use super::link::Link;
+use super::outbox::{Outbox, ReplyTo};
+use super::streams::Streams;
+use crate::driver::{self, AckRun, DriverError, Enqueued};
 use crate::scenario::TopicId;
 
 /// Answers that may wait to be read on one connection, above any in-flight window; further ones are lost, and
@@ -63,49 +63,12 @@ impl driver::Publisher for Publisher {
     }
 }
 
-/// Joins answers to consecutive messages with equal outcomes into runs.
+/// Says what became of the messages that these answers are to.
 fn hand_over(inbox: &str, answers: &[Message], each: &mut impl FnMut(AckRun)) {
     let numbered = answers.iter().filter_map(|answer| {
         let number: u64 = answer.subject.strip_prefix(inbox)?.parse().ok()?;
-        Some((number, ack::outcome(answer)))
+        let status = answer.status.map(|status| status.as_u16());
+        Some((number, ack::outcome(status, &answer.payload)))
     });
-    runs(numbered, each);
-}
-
-fn runs(answers: impl Iterator<Item = (u64, Outcome)>, each: &mut impl FnMut(AckRun)) {
-    let mut open: Option<AckRun> = None;
-    for (number, outcome) in answers {
-        match &mut open {
-            Some(run) if run.outcome == outcome && run.first + u64::from(run.count) == number => {
-                run.count += 1
-            }
-            _ => {
-                if let Some(done) = open.replace(AckRun { first: number, count: 1, outcome }) {
-                    each(done);
-                }
-            }
-        }
-    }
-    if let Some(done) = open {
-        each(done);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn consecutive_answers_with_equal_outcomes_become_one_run() {
-        use Outcome::{Accepted, Rejected};
-        let answers =
-            [(4, Accepted), (5, Accepted), (6, Rejected), (7, Accepted), (9, Accepted), (8, Accepted)];
-        let mut seen = Vec::new();
-        runs(answers.into_iter(), &mut |run| seen.push((run.first, run.count, run.outcome)));
-        assert_eq!(
-            seen,
-            [(4, 2, Accepted), (6, 1, Rejected), (7, 1, Accepted), (9, 1, Accepted), (8, 1, Accepted)]
-        );
-        runs([].into_iter(), &mut |_| panic!("there is no run in nothing"));
-    }
+    ack::runs(numbered, each);
 }

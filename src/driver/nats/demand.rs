@@ -1,0 +1,88 @@
+//! How much a pull consumer's reader has asked for, and when to ask for more.
+
+use super::JETSTREAM;
+use crate::driver::{DriverError, ErrorKind};
+
+/// How long the server keeps a pull request, in ns; asked again when it is over.
+const PULL_EXPIRES_NS: u64 = 60_000_000_000;
+
+/// Header of a status line: messages of the pull request that will not come.
+pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
+
+/// Status codes after which one simply asks again.
+const NOTHING_NOW: u16 = 404;
+const EXPIRED: u16 = 408;
+const HEARTBEAT: u16 = 100;
+
+/// Pull requests of one reader.
+#[derive(Debug)]
+pub(super) struct Demand {
+    batch: u32,
+    /// Messages that were asked for and have not come.
+    outstanding: u32,
+}
+
+impl Demand {
+    /// Nothing was asked for yet; `batch` messages at a time.
+    pub(super) fn new(batch: u32) -> Self {
+        Self { batch: batch.max(1), outstanding: 0 }
+    }
+
+    /// How many to ask for now: up to a batch, once half of the last one has come.
+    pub(super) fn more(&self) -> Option<u32> {
+        (self.outstanding <= self.batch / 2).then(|| self.batch - self.outstanding)
+    }
+
+    /// What [`Self::more`] said was asked for.
+    pub(super) fn asked(&mut self) {
+        self.outstanding = self.batch;
+    }
+
+    /// A message came.
+    #[inline]
+    pub(super) fn came(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    /// A request has ended with this status, and `pending` messages of it will not come (all, if it doesn't
+    /// say).
+    pub(super) fn ended(&mut self, status: u16, text: &str, pending: Option<u32>) -> Result<(), DriverError> {
+        self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(self.outstanding));
+        match status {
+            NOTHING_NOW | EXPIRED | HEARTBEAT => Ok(()),
+            _ => {
+                let what = format!("the server ended a pull request: {status} {text}");
+                Err(DriverError::new(ErrorKind::Disconnected, JETSTREAM, what))
+            }
+        }
+    }
+}
+
+/// The body of a request for `batch` messages.
+pub(super) fn request(batch: u32) -> String {
+    format!("{{\"batch\":{batch},\"expires\":{PULL_EXPIRES_NS}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_asked_for_when_half_has_come_and_what_will_not_come_is_asked_for_again() {
+        let mut demand = Demand::new(100);
+        assert_eq!(demand.more(), Some(100));
+        demand.asked();
+        (0..49).for_each(|_| demand.came());
+        assert_eq!(demand.more(), None);
+        demand.came();
+        assert_eq!(demand.more(), Some(50));
+        demand.asked();
+        demand.ended(408, "Request Timeout", Some(70)).unwrap();
+        assert_eq!(demand.more(), Some(70));
+        demand.ended(404, "No Messages", None).unwrap();
+        assert_eq!(demand.more(), Some(100));
+        let gone = demand.ended(409, "Consumer Deleted", None).unwrap_err();
+        assert_eq!(gone.kind, ErrorKind::Disconnected);
+        assert!(gone.what.contains("409 Consumer Deleted"));
+    }
+}

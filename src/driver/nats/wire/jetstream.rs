@@ -1,0 +1,72 @@
+//! JetStream over a plain socket; its streams and consumers are made through the library.
+
+use std::sync::Arc;
+
+use super::super::control::Control;
+use super::super::subjects::Subjects;
+use super::super::{JETSTREAM, jetstream_guarantees};
+use super::address::Address;
+use super::link::Link;
+use super::{Publisher, Subscriber};
+use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
+use crate::scenario::{JetstreamOptions, Subscription, Topology};
+
+/// JetStream at one URL.
+#[derive(Debug, Clone)]
+pub struct Jetstream {
+    url: String,
+    address: Arc<Address>,
+    options: JetstreamOptions,
+}
+
+impl Jetstream {
+    /// A client for the server at `url`.
+    ///
+    /// # Errors
+    /// `Fatal` if the URL is none.
+    pub fn new(url: &str, options: &JetstreamOptions) -> Result<Self, DriverError> {
+        let address = Arc::new(Address::parse(JETSTREAM, url)?);
+        Ok(Self { url: url.to_owned(), address, options: options.clone() })
+    }
+
+    async fn control(&self, topology: &Topology) -> Result<Control, DriverError> {
+        Control::connect(&self.url, &self.options, topology).await
+    }
+}
+
+impl Driver for Jetstream {
+    type Publisher = Publisher;
+    type Subscriber = Subscriber;
+
+    fn guarantees(&self) -> Guarantees {
+        jetstream_guarantees(&self.options, Vec::new())
+    }
+
+    async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        self.control(topology).await?.create().await
+    }
+
+    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Publisher, DriverError> {
+        let subjects = Subjects::of(topology, JETSTREAM)?;
+        let link = Link::open(&self.address, 0).await?;
+        Publisher::answered(link, subjects, &self.control(topology).await?.inbox()).await
+    }
+
+    async fn subscriber(
+        &self,
+        topology: &Topology,
+        subscriptions: &[Subscription],
+    ) -> Result<Subscriber, DriverError> {
+        let control = self.control(topology).await?;
+        Subscriber::open(Link::open(&self.address, topology.payload_max).await?, &control, subscriptions)
+            .await
+    }
+
+    async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
+        self.control(topology).await?.leftovers().await.map(Some)
+    }
+
+    async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError> {
+        self.control(topology).await?.delete().await
+    }
+}

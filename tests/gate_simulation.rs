@@ -155,7 +155,7 @@ fn a_fifth_more_is_found_in_nine_gates_of_ten_at_a_variation_of_fifteen_percent(
 
 #[test]
 fn a_gate_cut_down_to_a_budget_keeps_its_false_alarms_and_most_of_its_power() {
-    let design = Design::fitting(24).expect("24 blocks are enough");
+    let design = Design::STANDARD.fitting(24).expect("24 blocks are enough");
     let (equal, worse) = (gates(&design, lognormal, 1.0), gates(&design, lognormal, 1.2));
     println!("seed {SEED}, 24 blocks: A/A {equal:?}, +20 % {worse:?}");
     assert!(share(equal.fail) < 0.005, "{equal:?}");

@@ -1,12 +1,14 @@
 //! Decides which trial comes next, and hands on what came out of each as soon as it is there.
 
 mod calibrate;
+mod gate;
 mod interrupt;
 mod order;
 mod selftest;
 mod unlike;
 
 pub use calibrate::{Calibration, alike, calibrate};
+pub use gate::{GateEnding, GatePlan, gate};
 pub use interrupt::Interrupt;
 pub use order::{Step, order};
 pub use selftest::{Finding, selftest};
@@ -27,6 +29,10 @@ pub trait Observer {
     fn finished(&mut self, outcome: TrialOutcome) -> std::io::Result<()>;
     /// A target is left out from now on.
     fn left_out(&mut self, target: &Target, error: &TrialError);
+    /// Why what was measured so far makes all further trials worthless, if it does; a gate asks before each.
+    fn objection(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How a campaign ended.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{brokers, report, results, scenario, selftest, serve};
+use super::{baseline, brokers, ci, gate, report, results, scenario, selftest, serve};
 
 /// Benchmarks messaging systems and accounts for every message.
 #[derive(Debug, Parser)]
@@ -28,6 +28,11 @@ pub(super) struct Typed {
 pub(super) enum Command {
     /// Measure a scenario.
     Run(RunArgs),
+    /// Decide whether a candidate is worse than a base, or than a baseline: for CI.
+    Gate(gate::GateArgs),
+    /// Keep a finished run for later ones to be compared with.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Check, list, show or start scenarios.
     #[command(subcommand)]
     Scenario(scenario::ScenarioCommand),
@@ -83,4 +88,7 @@ pub(super) struct RunArgs {
     /// Treat SUSPECT like INVALID.
     #[arg(long)]
     pub(super) strict: bool,
+    /// What a CI job gets to read.
+    #[command(flatten)]
+    pub(super) ci: ci::CiArgs,
 }

@@ -1,9 +1,13 @@
 //! Turns arguments into a plan, calls the rooms in order, owns stdout and the exit code.
 
 mod args;
+mod baseline;
 pub mod brokers;
+mod ci;
 pub mod estimate;
 mod exit;
+mod gate;
+mod gate_plan;
 mod observe;
 pub mod report;
 pub mod results;
@@ -11,6 +15,7 @@ mod run;
 pub mod scenario;
 mod selftest;
 pub mod serve;
+pub mod serve_delay;
 pub mod serve_jetstream;
 pub mod serve_peer;
 pub mod terminal;
@@ -29,6 +34,8 @@ pub fn main() -> ExitCode {
     log_to_stderr(typed.verbose);
     let done = match &typed.command {
         Command::Run(args) => run::run(args),
+        Command::Gate(args) => gate::run(args),
+        Command::Baseline(command) => baseline::run(command),
         Command::Scenario(command) => scenario::run(command),
         Command::Brokers(args) => brokers::run(args),
         Command::Report(args) => report::run(args),

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal};
 
-use super::args::RunArgs;
 use super::exit::complain;
 use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
@@ -27,6 +26,11 @@ impl Keeper {
             (false, false) => Progress::lines(Clock::real()),
         };
         Self { folder, calibrations, progress }
+    }
+
+    /// What is known so far of how the run came about.
+    pub(super) fn manifest(&self) -> &Manifest {
+        self.folder.manifest()
     }
 
     /// The folder, whole and closed.
@@ -90,11 +94,11 @@ impl Observer for Keeper {
     }
 }
 
-/// Everything about a run that is known before it starts.
-pub(super) fn manifest(args: &RunArgs, scenario: &Scenario, calibrations: &[Calibration]) -> Manifest {
-    let text = std::fs::read_to_string(&args.scenario)
+/// Everything about a run that is known before it starts; `given` is the scenario as it was named.
+pub(super) fn manifest(given: &str, scenario: &Scenario, calibrations: &[Calibration]) -> Manifest {
+    let text = std::fs::read_to_string(given)
         .ok()
-        .or_else(|| shipped::find(&args.scenario).map(|shipped| shipped.text.to_owned()));
+        .or_else(|| shipped::find(given).map(|shipped| shipped.text.to_owned()));
     Manifest {
         scenario: scenario.name.clone(),
         scenario_text: text.unwrap_or_default(),

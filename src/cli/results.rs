@@ -70,9 +70,11 @@ pub fn run(command: &ResultsCommand) -> anyhow::Result<ExitCode> {
 
 /// One line per run, and what is wrong with damaged ones.
 fn list(runs: &[Listed]) -> String {
-    if runs.is_empty() {
-        return "no results here; busmark run quick makes some\n".to_owned();
-    }
+    if runs.is_empty() { "no results here; busmark run quick makes some\n".to_owned() } else { listed(runs) }
+}
+
+/// One line for each of some runs.
+pub(super) fn listed(runs: &[Listed]) -> String {
     let width = runs.iter().map(|run| run.dir.display().to_string().len()).max().unwrap_or(0);
     let line = |run: &Listed| {
         let (done, planned) = run.trials;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::args::RunArgs;
+use super::ci::{self, Suite};
 use super::estimate::estimate;
 use super::exit::{Exit, complain, say};
 use super::observe::{self, Keeper};
@@ -13,7 +14,7 @@ use crate::campaign::{self, Calibration, Ending, Interrupt};
 use crate::clock::unix_nanos;
 use crate::gate::{self, Answer, Judgement};
 use crate::measure::{Grade, TrialRecord};
-use crate::report::{self, ResultsFolder};
+use crate::report::{self, Inconclusive, ResultsFolder};
 use crate::scenario::{Override, Scenario, ScenarioError, shipped};
 use crate::units;
 
@@ -35,8 +36,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let interrupt = Interrupt::listen().context("could not listen for Ctrl-C")?;
     let started = unix_nanos();
-    let calibrations = if args.no_calibration { Vec::new() } else { calibrations(args, &scenario)? };
-    let manifest = observe::manifest(args, &scenario, &calibrations);
+    let calibrations = if args.no_calibration { Vec::new() } else { calibrations(&scenario, args.quiet)? };
+    let manifest = observe::manifest(&args.scenario, &scenario, &calibrations);
     let folder = ResultsFolder::create(&args.out, started, manifest)
         .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
     let mut keeper = Keeper::new(folder, calibrations, args.quiet);
@@ -45,11 +46,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let records: Vec<TrialRecord> = folder.trials().iter().map(|trial| trial.record.clone()).collect();
     let judgements = gate::judge(&scenario.expects, &records);
     print(args, &folder, &judgements)?;
+    publish(args, &folder, &judgements)?;
     Ok(exit(args, &ending, &records, &judgements).code())
 }
 
 /// What the generator manages on this machine, once for each driver and client.
-fn calibrations(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<Vec<Calibration>> {
+pub(super) fn calibrations(scenario: &Scenario, quiet: bool) -> anyhow::Result<Vec<Calibration>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut calibrations: Vec<Calibration> = Vec::new();
     for (points, at_point) in campaign::alike(scenario) {
@@ -68,7 +70,7 @@ fn calibrations(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<Vec<Calib
             }
         }
     }
-    if !args.quiet {
+    if !quiet {
         calibrations.iter().for_each(|calibration| complain(&calibration.to_string()));
     }
     Ok(calibrations)
@@ -123,6 +125,20 @@ fn print(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> an
         say(report::console(&loaded, judgements, terminal::page()).trim_end());
     }
     Ok(())
+}
+
+/// Tells the CI job that it runs in, if it does.
+fn publish(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
+    let manifest = folder.manifest();
+    let suite = Suite {
+        name: manifest.scenario.clone(),
+        started_at: manifest.started_at.clone(),
+        seconds: folder.trials().iter().map(|trial| trial.record.seconds).sum(),
+        cases: report::cases_of(judgements, Inconclusive::Error),
+    };
+    // A run without a single trial has nothing to open.
+    let markdown = ResultsFolder::open(folder.path()).map(|run| report::markdown(&run, judgements));
+    ci::publish(&args.ci, &suite, &markdown.unwrap_or_default())
 }
 
 /// What the exit code says.

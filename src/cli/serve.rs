@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::serve_delay::{self, DelayArgs};
 use super::serve_peer::{self, PeerArgs};
 use crate::engine::pubsub::{Listen, Options, Server, TlsFiles};
 
@@ -36,6 +37,9 @@ pub enum ServeEngine {
     /// The reference against which the generator is measured: passes messages on, with known faults
     #[command(hide = true)]
     Peer(PeerArgs),
+    /// A TCP proxy that delays every byte, for gates that must see it
+    #[command(hide = true)]
+    Delay(DelayArgs),
 }
 
 /// Arguments of `busmark serve jetstream`: nats-server's, which clap's rules don't fit.
@@ -75,6 +79,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         ServeEngine::Pubsub(args) => args,
         ServeEngine::Jetstream(args) => return super::serve_jetstream::run(&args.options),
         ServeEngine::Peer(args) => return serve_peer::run(args),
+        ServeEngine::Delay(args) => return serve_delay::run(args),
     };
     let mut server = Server::bind(options(args)?)?;
     let places: Vec<String> = server.places().iter().map(ToString::to_string).collect();

@@ -1,48 +1,21 @@
 //! The course of a gate, trial by trial: says which side is measured next, takes the record, and decides when
 //! enough has been seen. Pure: whoever runs the trials owns clocks and brokers.
 
-use serde::Serialize;
-
 use crate::measure::{Grade, TrialRecord};
-use crate::scenario::{Expect, Metric};
+use crate::scenario::{Expect, Metric, MetricKind, Right};
 
-use super::blocks::{BLOCK_TRIALS, Block, Side, order};
-use super::correctness::faults;
+use super::blocks::{BLOCK_TRIALS, Block, Side, order, variation};
+use super::correctness::{Fault, faults};
 use super::judge::{Answer, Judgement, judge};
-use super::stages::{Design, Finding, First, Second, Series};
+use super::outcome::{Decision, Noise, Outcome, Reached};
+use super::rank::TRIALS_MIN;
+use super::stages::{Apart, Design, Finding, First, Second, Series};
 use super::value::value;
 
 /// Trials of the base alone, before anything is compared: the A/A check.
 pub const CHECK_TRIALS: usize = 6;
 /// INVALID trials that are measured again, in the whole gate; one more ends it.
 pub const REPEATS_MAX: usize = 4;
-
-/// What a gate came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decision {
-    /// No worse, within the tolerance.
-    Pass,
-    /// Worse, or wrong.
-    Fail,
-    /// This run can't tell.
-    Inconclusive,
-}
-
-/// The end of a gate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Outcome {
-    /// What it came to.
-    pub decision: Decision,
-    /// Why, in one sentence with the figures.
-    pub reason: String,
-    /// What was found of each metric; empty if it ended before.
-    pub findings: Vec<Finding>,
-    /// The expectations of the scenario.
-    pub judgements: Vec<Judgement>,
-    /// Trials measured, those that had to be repeated included.
-    pub trials: usize,
-}
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +24,17 @@ pub enum Step {
     Measure(Side),
     /// It is decided.
     End(Box<Outcome>),
+}
+
+/// What the candidate is held to.
+#[derive(Debug, Clone, PartialEq)]
+enum Against {
+    /// A base that is measured in turn with it.
+    Base,
+    /// Trials that were recorded before.
+    Recorded(Vec<TrialRecord>),
+    /// The expectations alone, over so many trials.
+    Limits(usize),
 }
 
 /// Where a gate stands.
@@ -69,11 +53,14 @@ enum Stage {
 /// A gate under way.
 #[derive(Debug, Clone)]
 pub struct Course {
+    against: Against,
     design: Design,
     metrics: Vec<Metric>,
     expects: Vec<Expect>,
     seed: u64,
     stage: Stage,
+    reached: Reached,
+    noise: Vec<Noise>,
     /// Of the stage under way, in the order measured.
     current: Vec<(Side, TrialRecord)>,
     /// Of the stages before it.
@@ -82,11 +69,36 @@ pub struct Course {
 }
 
 impl Course {
-    /// A gate on these metrics and expectations; equal seeds give equal orders.
+    /// A gate on these metrics and expectations, with a base that is measured in turn; equal seeds give equal orders.
     #[must_use]
     pub fn new(design: Design, metrics: Vec<Metric>, expects: Vec<Expect>, seed: u64) -> Self {
-        let (current, earlier, repeated) = (Vec::new(), Vec::new(), Vec::new());
-        Self { design, metrics, expects, seed, stage: Stage::Check, current, earlier, repeated }
+        let (current, earlier, repeated, noise) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (against, stage, reached) = (Against::Base, Stage::Check, Reached::Check);
+        Self { against, design, metrics, expects, seed, stage, reached, noise, current, earlier, repeated }
+    }
+
+    /// The same against trials that were recorded before; the design should be [`Design::apart`].
+    #[must_use]
+    pub fn against(self, recorded: Vec<TrialRecord>) -> Self {
+        let mut course = Self { stage: Stage::First, reached: Reached::First, ..self };
+        if recorded.len() < TRIALS_MIN {
+            let reason = format!(
+                "too few trials in the baseline: {}, and bounds at 95 % need {TRIALS_MIN}",
+                recorded.len()
+            );
+            course.end(Decision::Inconclusive, reason, Vec::new());
+        } else if let Some(reason) = course.too_noisy(&recorded.iter().collect::<Vec<_>>(), "the baseline") {
+            course.end(Decision::Inconclusive, reason, Vec::new());
+        }
+        course.against = Against::Recorded(recorded);
+        course
+    }
+
+    /// Without any base: so many trials of the candidate, for its expectations alone.
+    #[must_use]
+    pub fn limits_only(expects: Vec<Expect>, trials: usize) -> Self {
+        let course = Self::new(Design::STANDARD, Vec::new(), expects, 0);
+        Self { against: Against::Limits(trials), stage: Stage::First, reached: Reached::First, ..course }
     }
 
     /// What comes next; the same until a record is given.
@@ -98,6 +110,9 @@ impl Course {
             Stage::Second { .. } => self.design.first,
             Stage::Done(outcome) => return Step::End(Box::new(outcome.clone())),
         };
+        if self.against != Against::Base {
+            return Step::Measure(Side::Candidate);
+        }
         let done = self.current.len();
         let block = order(self.seed, (offset + done / BLOCK_TRIALS) as u64);
         Step::Measure(block[done % BLOCK_TRIALS])
@@ -113,14 +128,12 @@ impl Course {
             }
             return;
         }
+        let broken = self.breaks(side, &record);
         self.current.push((side, record));
-        let wrong = faults(&self.side(Side::Base), &self.side(Side::Candidate));
-        if let Some(fault) = wrong.first() {
-            let reason = format!(
-                "{} is {} in trial {} of the candidate, and 0 in every trial of the base",
-                fault.metric, fault.count, fault.trial
-            );
-            self.end(Decision::Fail, reason, Vec::new());
+        if let Some(broken) = broken {
+            self.end(Decision::Fail, failing(&broken), Vec::new());
+        } else if let Some(fault) = self.certain_fault() {
+            self.end(Decision::Fail, fault, Vec::new());
         } else if self.current.len() == self.length() {
             self.close();
         }
@@ -133,26 +146,95 @@ impl Course {
         }
     }
 
-    /// Trials of the stage under way.
-    fn length(&self) -> usize {
-        match &self.stage {
-            Stage::Check => CHECK_TRIALS,
-            Stage::First => self.design.first * BLOCK_TRIALS,
-            Stage::Second { .. } => self.design.second * BLOCK_TRIALS,
-            Stage::Done(_) => usize::MAX,
+    /// Whether a stage begins with the next trial whose length may still be chosen.
+    #[must_use]
+    pub fn is_before_first(&self) -> bool {
+        self.stage == Stage::First && self.current.is_empty() && !matches!(self.against, Against::Limits(_))
+    }
+
+    /// Cuts both stages so that they take at most this many trials.
+    ///
+    /// # Errors
+    /// The fewest trials that say anything, if that is more.
+    pub fn afford(&mut self, trials: usize) -> Result<(), usize> {
+        let unit = self.unit();
+        self.design = self.design.fitting(trials / unit).ok_or_else(|| self.design.fewest() * unit)?;
+        Ok(())
+    }
+
+    /// The most trials that may still come, as long as none has to be repeated.
+    #[must_use]
+    pub fn trials_at_most(&self) -> usize {
+        let stages = |blocks: usize| blocks * self.unit();
+        match (&self.against, &self.stage) {
+            (_, Stage::Done(_)) => 0,
+            (Against::Limits(trials), _) => *trials,
+            (_, Stage::Check) => CHECK_TRIALS + stages(self.design.first + self.design.second),
+            (_, Stage::First) => stages(self.design.first + self.design.second) - self.current.len(),
+            (_, Stage::Second { .. }) => stages(self.design.second) - self.current.len(),
         }
     }
 
-    /// All records of a side.
+    /// Trials that belong together.
+    fn unit(&self) -> usize {
+        if self.against == Against::Base { BLOCK_TRIALS } else { 1 }
+    }
+
+    /// Trials of the stage under way.
+    fn length(&self) -> usize {
+        match (&self.stage, &self.against) {
+            (Stage::Check, _) => CHECK_TRIALS,
+            (Stage::First, Against::Limits(trials)) => *trials,
+            (Stage::First, _) => self.design.first * self.unit(),
+            (Stage::Second { .. }, _) => self.design.second * self.unit(),
+            (Stage::Done(_), _) => usize::MAX,
+        }
+    }
+
+    /// All records of a side; of the base, those that were recorded before too.
     fn side(&self, side: Side) -> Vec<&TrialRecord> {
-        let all = self.earlier.iter().chain(&self.current);
-        all.filter(|(one, _)| *one == side).map(|(_, record)| record).collect()
+        let recorded: &[TrialRecord] = match &self.against {
+            Against::Recorded(recorded) if side == Side::Base => recorded,
+            _ => &[],
+        };
+        let measured = self.earlier.iter().chain(&self.current);
+        recorded.iter().chain(measured.filter(|(one, _)| *one == side).map(|(_, record)| record)).collect()
+    }
+
+    /// The first expectation of a count that this trial alone breaks. Counts are exact: more trials can't mend it.
+    fn breaks(&self, side: Side, record: &TrialRecord) -> Option<Judgement> {
+        let exact =
+            |one: &&Expect| one.left.metric.kind == MetricKind::Count && matches!(one.right, Right::Value(_));
+        let counts: Vec<Expect> = self.expects.iter().filter(exact).cloned().collect();
+        let judged = (side == Side::Candidate).then(|| judge(&counts, std::slice::from_ref(record)))?;
+        judged.into_iter().find(|one| one.answer == Answer::Fails)
+    }
+
+    /// What the candidate does wrong beyond doubt, looked at after each block.
+    fn certain_fault(&self) -> Option<String> {
+        let whole = self.current.len().is_multiple_of(BLOCK_TRIALS) || self.current.len() == self.length();
+        if !whole || matches!(self.against, Against::Limits(_)) {
+            return None;
+        }
+        self.faults().iter().find(|fault| fault.is_certain()).map(|fault| self.in_words(fault))
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        faults(&self.side(Side::Base), &self.side(Side::Candidate))
+    }
+
+    fn in_words(&self, fault: &Fault) -> String {
+        fault.text((self.side(Side::Base).len(), self.side(Side::Candidate).len()))
     }
 
     /// Ends a stage: decides, or goes on to the next.
     fn close(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::First) {
             Stage::Check => self.close_check(),
+            Stage::First if matches!(self.against, Against::Limits(_)) => {
+                let reason = format!("every expectation holds over {} trials", self.current.len());
+                self.end(Decision::Pass, reason, Vec::new());
+            }
             Stage::First => self.close_first(),
             Stage::Second { findings, suspects } => self.close_second(&findings, &suspects),
             done @ Stage::Done(_) => self.stage = done,
@@ -160,66 +242,104 @@ impl Course {
     }
 
     fn close_check(&mut self) {
+        let base: Vec<TrialRecord> = self.current.iter().map(|(_, record)| record.clone()).collect();
+        match self.too_noisy(&base.iter().collect::<Vec<_>>(), "the base") {
+            Some(reason) => self.end(Decision::Inconclusive, reason, Vec::new()),
+            None => self.next(Stage::First, Reached::First),
+        }
+    }
+
+    /// Notes how much each metric varies between equal trials, and says which one varies too much.
+    fn too_noisy(&mut self, trials: &[&TrialRecord], of: &str) -> Option<String> {
+        let mut reason = None;
         for metric in &self.metrics {
-            let values: Vec<f64> =
-                self.current.iter().filter_map(|(_, record)| value(record, metric)).collect();
-            if let Some(variation) = self.design.too_noisy(&values) {
-                let (variation, most) = (variation * 100.0, self.design.noise_max * 100.0);
-                let reason = format!(
-                    "too noisy here: {} varies by {variation:.0} % between {CHECK_TRIALS} equal trials of the base, and above {most:.0} % no answer is worth anything",
-                    metric.name
-                );
-                return self.end(Decision::Inconclusive, reason, Vec::new());
+            let values: Vec<f64> = trials.iter().filter_map(|record| value(record, metric)).collect();
+            let Some(found) = variation(&values) else { continue };
+            self.noise.push(Noise { metric: metric.name.clone(), variation: found });
+            if found > self.design.noise_max && reason.is_none() {
+                let (varies, most) = (found * 100.0, self.design.noise_max * 100.0);
+                reason = Some(format!(
+                    "too noisy here: {} varies by {varies:.0} % between {} equal trials of {of}, and above {most:.0} % no answer is worth anything",
+                    metric.name,
+                    values.len()
+                ));
             }
         }
-        self.next(Stage::First);
+        reason
     }
 
     fn close_first(&mut self) {
-        let series = match self.series(|_| true) {
-            Ok(series) => series,
-            Err(reason) => return self.end(Decision::Inconclusive, reason, Vec::new()),
+        let look = match &self.against {
+            Against::Recorded(_) => self.apart(|_| true).map(|series| self.design.first_look(&series)),
+            _ => self.series(|_| true).map(|series| self.design.first_look(&series)),
         };
-        match self.design.first_look(&series) {
-            First::Pass(findings) => self.pass(findings),
-            First::Inconclusive(findings) => self.open(findings),
-            First::LookAgain { suspects, findings } => self.next(Stage::Second { findings, suspects }),
+        match look {
+            Err(reason) => self.end(Decision::Inconclusive, reason, Vec::new()),
+            Ok(First::Pass(findings)) => self.pass(findings),
+            Ok(First::Inconclusive(findings)) => self.open(findings),
+            Ok(First::LookAgain { suspects, findings }) => {
+                self.next(Stage::Second { findings, suspects }, Reached::Second);
+            }
         }
     }
 
     fn close_second(&mut self, first: &[Finding], suspects: &[String]) {
-        let series = match self.series(|metric| suspects.contains(&metric.name)) {
-            Ok(series) => series,
-            Err(reason) => return self.end(Decision::Inconclusive, reason, first.to_vec()),
+        let wanted = |metric: &Metric| suspects.contains(&metric.name);
+        let look = match &self.against {
+            Against::Recorded(_) => self.apart(wanted).map(|series| self.design.second_look(first, &series)),
+            _ => self.series(wanted).map(|series| self.design.second_look(first, &series)),
         };
-        match self.design.second_look(first, &series) {
-            Second::Pass(findings) => self.pass(findings),
-            Second::Inconclusive(findings) => self.open(findings),
-            Second::Fail(findings) => {
+        match look {
+            Err(reason) => self.end(Decision::Inconclusive, reason, first.to_vec()),
+            Ok(Second::Pass(findings)) => self.pass(findings),
+            Ok(Second::Inconclusive(findings)) => self.open(findings),
+            Ok(Second::Fail(findings)) => {
                 let worst = findings.iter().filter(|one| suspects.contains(&one.metric));
                 let worst = worst.min_by(|a, b| a.p.total_cmp(&b.p));
-                let reason = worst.map_or_else(String::new, |one| {
-                    format!(
-                        "{} is {:.2} times the base's, confirmed on {} fresh blocks (p = {:.2e})",
-                        one.metric, one.ratio, one.blocks, one.p
-                    )
-                });
+                let reason = worst.map_or_else(String::new, |one| self.confirmed(one));
                 self.end(Decision::Fail, reason, findings);
             }
         }
     }
 
+    fn confirmed(&self, worst: &Finding) -> String {
+        let (of, fresh) = match self.against {
+            Against::Recorded(_) => ("the baseline's", "trials"),
+            _ => ("the base's", "blocks"),
+        };
+        let Finding { metric, ratio, blocks, p, .. } = worst;
+        let how_much = if ratio.is_finite() && *ratio < 1e6 {
+            format!("{ratio:.2} times {of}")
+        } else {
+            format!("without bound above {of}")
+        };
+        format!("{metric} is {how_much}, confirmed on {blocks} fresh {fresh} (p = {p:.2e})")
+    }
+
     /// The series of the stage that ends; those of the metrics that `wanted` picks.
     fn series(&self, wanted: impl Fn(&Metric) -> bool) -> Result<Vec<Series>, String> {
         let blocks: Vec<Block<'_>> = self.current.chunks(BLOCK_TRIALS).filter_map(block).collect();
-        self.metrics
-            .iter()
-            .filter(|metric| wanted(metric))
-            .map(|metric| Series::of(metric, &blocks))
-            .collect()
+        let metrics = self.metrics.iter().filter(|metric| wanted(metric));
+        metrics.map(|metric| Series::of(metric, &blocks)).collect()
+    }
+
+    /// The same against recorded trials.
+    fn apart(&self, wanted: impl Fn(&Metric) -> bool) -> Result<Vec<Apart>, String> {
+        let (base, fresh) = (self.side(Side::Base), self.current.iter().map(|(_, record)| record));
+        let fresh: Vec<&TrialRecord> = fresh.collect();
+        let metrics = self.metrics.iter().filter(|metric| wanted(metric));
+        metrics.map(|metric| Apart::of(metric, &base, &fresh)).collect()
     }
 
     fn pass(&mut self, findings: Vec<Finding>) {
+        if let Some(fault) = self.faults().iter().find(|fault| fault.in_base == 0) {
+            let reason = format!(
+                "no slower, but {}: that may be chance; with --expect \"{} == 0\" one would be enough to fail",
+                self.in_words(fault),
+                fault.metric
+            );
+            return self.end(Decision::Inconclusive, reason, findings);
+        }
         let percent = (self.design.tolerance - 1.0) * 100.0;
         let reason = format!("every ratio is bounded below the tolerance of {percent:.0} % more");
         self.end(Decision::Pass, reason, findings);
@@ -243,24 +363,34 @@ impl Course {
         self.end(Decision::Inconclusive, reason, Vec::new());
     }
 
-    fn next(&mut self, stage: Stage) {
+    fn next(&mut self, stage: Stage, reached: Reached) {
         self.earlier.append(&mut self.current);
-        self.stage = stage;
+        (self.stage, self.reached) = (stage, reached);
     }
 
-    /// Decides; an expectation that fails outweighs whatever the comparison says.
+    /// Decides; an expectation that fails outweighs whatever the comparison says, and one without an answer a pass.
     fn end(&mut self, decision: Decision, reason: String, findings: Vec<Finding>) {
         self.earlier.append(&mut self.current);
         let records: Vec<TrialRecord> = self.earlier.iter().map(|(_, record)| record.clone()).collect();
         let judgements = judge(&self.expects, &records);
-        let broken = judgements.iter().find(|one| one.answer == Answer::Fails && decision != Decision::Fail);
-        let (decision, reason) = match broken {
-            Some(one) => (Decision::Fail, format!("`{}` fails on {}: {}", one.text, one.target, one.reason)),
-            None => (decision, reason),
+        let first = |answer| judgements.iter().find(|one| one.answer == answer);
+        let (decision, reason) = match (decision, first(Answer::Fails), first(Answer::CannotBeJudged)) {
+            (Decision::Pass | Decision::Inconclusive, Some(broken), _) => (Decision::Fail, failing(broken)),
+            (Decision::Pass, None, Some(open)) => {
+                (Decision::Inconclusive, format!("`{}` cannot be judged: {}", open.text, open.reason))
+            }
+            _ => (decision, reason),
         };
-        let trials = records.len() + self.repeated.len();
-        self.stage = Stage::Done(Outcome { decision, reason, findings, judgements, trials });
+        let (reached, invalid) = (self.reached, self.repeated.len());
+        let (trials, noise) = (records.len() + invalid, std::mem::take(&mut self.noise));
+        self.stage =
+            Stage::Done(Outcome { decision, reason, reached, noise, findings, judgements, trials, invalid });
     }
+}
+
+/// An expectation that fails, in one sentence.
+fn failing(one: &Judgement) -> String {
+    format!("`{}` fails on {}: {}", one.text, one.target, one.reason)
 }
 
 /// The two trials of each side among four.

@@ -73,7 +73,7 @@ pub struct Measured {
 }
 
 /// JSON has no infinity: written as `"inf"`, like percentiles.
-fn or_inf<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn or_inf<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if number.is_finite() { serializer.serialize_f64(*number) } else { serializer.serialize_str("inf") }
 }
 

@@ -16,9 +16,7 @@ impl SignedRank {
     /// Of these differences; infinite ones are kept as very large, those that are no number as none at all.
     #[must_use]
     pub fn of(differences: &[f64]) -> Self {
-        let clamp =
-            |difference: &f64| if difference.is_nan() { 0.0 } else { difference.clamp(-BEYOND, BEYOND) };
-        let differences: Vec<f64> = differences.iter().map(clamp).collect();
+        let differences: Vec<f64> = differences.iter().map(|one| clamped(*one)).collect();
         let mut walsh: Vec<f64> = differences
             .iter()
             .enumerate()
@@ -37,12 +35,7 @@ impl SignedRank {
     /// The Hodges–Lehmann estimate of the median difference; 0 without any.
     #[must_use]
     pub fn estimate(&self) -> f64 {
-        let (count, middle) = (self.walsh.len(), self.walsh.len() / 2);
-        match count {
-            0 => 0.0,
-            _ if count % 2 == 1 => self.walsh[middle],
-            _ => self.walsh[middle - 1].midpoint(self.walsh[middle]),
-        }
+        middle(&self.walsh)
     }
 
     /// Probability of rank sums this large or larger, if the differences were as likely below zero as above:
@@ -51,7 +44,7 @@ impl SignedRank {
     pub fn p_above(&self) -> f64 {
         let mut apart: Vec<f64> = self.differences.iter().copied().filter(|one| *one != 0.0).collect();
         apart.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
-        let ranks = double_ranks(&apart);
+        let ranks = double_ranks(&apart, |a, b| a.abs() == b.abs());
         let positive = apart.iter().zip(&ranks).filter(|(one, _)| **one > 0.0);
         let sum: usize = positive.map(|(_, rank)| rank).sum();
         distribution(&ranks)[sum..].iter().sum::<f64>().min(1.0)
@@ -83,10 +76,25 @@ impl SignedRank {
     }
 }
 
-/// Twice the mid-ranks of values that are sorted by size, so that ties stay whole numbers.
-fn double_ranks(sorted: &[f64]) -> Vec<usize> {
+/// A value that ranks like the given one and can be subtracted: no infinity, and 0 for what is no number.
+pub(super) fn clamped(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(-BEYOND, BEYOND) }
+}
+
+/// The median of sorted values; 0 without any.
+pub(super) fn middle(sorted: &[f64]) -> f64 {
+    let (count, middle) = (sorted.len(), sorted.len() / 2);
+    match count {
+        0 => 0.0,
+        _ if count % 2 == 1 => sorted[middle],
+        _ => sorted[middle - 1].midpoint(sorted[middle]),
+    }
+}
+
+/// Twice the mid-ranks of sorted values, so that ties stay whole numbers.
+pub(super) fn double_ranks<T>(sorted: &[T], tied: impl Fn(&T, &T) -> bool) -> Vec<usize> {
     let mut ranks = Vec::with_capacity(sorted.len());
-    for group in sorted.chunk_by(|a, b| a.abs() == b.abs()) {
+    for group in sorted.chunk_by(tied) {
         let first = ranks.len() + 1;
         ranks.extend(std::iter::repeat_n(2 * first + group.len() - 1, group.len()));
     }

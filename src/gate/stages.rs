@@ -5,8 +5,12 @@ use serde::Serialize;
 
 use crate::scenario::Metric;
 
-use super::blocks::{Block, variation};
+use super::blocks::Block;
+use super::judge::or_inf;
+use super::rank_sum::RankSum;
 use super::signed_rank::SignedRank;
+use super::value::value;
+use crate::measure::TrialRecord;
 
 /// Numbers of a gate, chosen by the simulation in `tests/gate_simulation.rs`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +44,32 @@ impl Design {
     };
 }
 
+/// What one metric says of two sides, in logarithms, oriented so that above 0 the candidate is worse.
+pub trait Evidence {
+    /// The metric.
+    fn metric(&self) -> &str;
+    /// What its ranks say; the bound at this level.
+    fn ranks(&self, alpha: f64) -> Ranks;
+}
+
+/// A rank test with the estimate and the bound that belong to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranks {
+    /// One-sided p-value of "no worse".
+    pub p: f64,
+    /// Hodges–Lehmann estimate of candidate over base, a logarithm.
+    pub estimate: f64,
+    /// What the true logarithm exceeds with a probability of at most the level.
+    pub upper: f64,
+    /// Blocks, or trials of the candidate where nothing was paired.
+    pub count: usize,
+}
+
+/// The sign with which a metric's logarithm says "worse": rates are turned round.
+fn sign(metric: &Metric) -> f64 {
+    if metric.name.ends_with("_per_s") { -1.0 } else { 1.0 }
+}
+
 /// One metric over blocks: the logarithm of candidate over base, oriented so that above 0 is worse.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -55,7 +85,7 @@ impl Series {
     /// # Errors
     /// Names the first block with an empty cell.
     pub fn of(metric: &Metric, blocks: &[Block<'_>]) -> Result<Self, String> {
-        let sign = if metric.name.ends_with("_per_s") { -1.0 } else { 1.0 };
+        let sign = sign(metric);
         let log_ratio = |(index, block): (usize, &Block<'_>)| {
             let ratio = block.log_ratio(metric).map(|ratio| sign * ratio);
             ratio.ok_or_else(|| format!("`{}` is empty in block {}", metric.name, index + 1))
@@ -65,20 +95,74 @@ impl Series {
     }
 }
 
+impl Evidence for Series {
+    fn metric(&self) -> &str {
+        &self.metric
+    }
+
+    fn ranks(&self, alpha: f64) -> Ranks {
+        let ranked = SignedRank::of(&self.log_ratios);
+        let (p, estimate, upper) = (ranked.p_above(), ranked.estimate(), ranked.upper(alpha));
+        Ranks { p, estimate, upper, count: ranked.count() }
+    }
+}
+
+/// One metric of two sides that were not measured in turn: trials of a baseline and fresh ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    metric: String,
+    base: Vec<f64>,
+    candidate: Vec<f64>,
+}
+
+impl Apart {
+    /// A metric over the trials of both sides.
+    ///
+    /// # Errors
+    /// Names the first trial with an empty cell.
+    pub fn of(metric: &Metric, base: &[&TrialRecord], candidate: &[&TrialRecord]) -> Result<Self, String> {
+        let logs = |records: &[&TrialRecord], side: &str| {
+            let log = |record: &&TrialRecord| {
+                let found = value(record, metric).filter(|value| *value >= 0.0);
+                let found = found.ok_or_else(|| {
+                    format!("`{}` is empty in trial {} of the {side}", metric.name, record.trial)
+                })?;
+                Ok(sign(metric) * found.ln())
+            };
+            records.iter().map(log).collect::<Result<Vec<f64>, String>>()
+        };
+        let (base, candidate) = (logs(base, "baseline")?, logs(candidate, "candidate")?);
+        Ok(Self { metric: metric.name.clone(), base, candidate })
+    }
+}
+
+impl Evidence for Apart {
+    fn metric(&self) -> &str {
+        &self.metric
+    }
+
+    fn ranks(&self, alpha: f64) -> Ranks {
+        let ranked = RankSum::of(&self.base, &self.candidate);
+        let (p, estimate, upper) = (ranked.p_above(), ranked.estimate(), ranked.upper(alpha));
+        Ranks { p, estimate, upper, count: ranked.count() }
+    }
+}
+
 /// What a stage says about one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// The metric.
     pub metric: String,
     /// Candidate over base, above 1 is worse: Hodges–Lehmann estimate of the median.
+    #[serde(serialize_with = "or_inf")]
     pub ratio: f64,
     /// What the true ratio exceeds with a probability of at most 5 %; `None` if nothing bounds it.
     pub ratio_at_most: Option<f64>,
-    /// One-sided p-value of the paired rank test, Holm-adjusted over the metrics of the stage.
+    /// One-sided p-value of the rank test, Holm-adjusted over the metrics of the stage.
     pub p: f64,
     /// The smallest ratio that a stage with this scatter finds in nine cases of ten.
     pub smallest_effect: Option<f64>,
-    /// Blocks.
+    /// Blocks; trials of the candidate against a baseline.
     pub blocks: usize,
 }
 
@@ -120,28 +204,41 @@ const Z_BOUND: f64 = 1.6449;
 const FIRST_MIN: usize = 7;
 
 impl Design {
-    /// The standard design cut down to as many blocks as can be afforded, in the same proportion; `None` if
-    /// that is too few to say anything.
+    /// The standard design for another tolerance, a ratio above 1: a regression is what reaches a quarter of it,
+    /// as 1.05 is of 1.20.
     #[must_use]
-    pub fn fitting(blocks: usize) -> Option<Self> {
-        let standard = Self::STANDARD;
-        let whole = standard.first + standard.second;
-        if blocks >= whole {
-            return Some(standard);
-        }
-        let first = (blocks * standard.first).div_ceil(whole);
-        (first >= FIRST_MIN).then_some(Self { first, second: blocks - first, ..standard })
+    pub fn tolerating(tolerance: f64) -> Self {
+        Self { tolerance, least_ratio: 1.0 + (tolerance - 1.0) / 4.0, ..Self::STANDARD }
     }
 
-    /// The coefficient of variation of a metric between like trials, if it is too large for any answer.
+    /// The same for sides that were not measured in turn: whatever moved in the machine between them adds to the
+    /// ratio, so that twice as much is needed before it is a regression.
     #[must_use]
-    pub fn too_noisy(&self, values: &[f64]) -> Option<f64> {
-        variation(values).filter(|variation| *variation > self.noise_max)
+    pub fn apart(self) -> Self {
+        Self { least_ratio: 1.0 + (self.least_ratio - 1.0) * 2.0, ..self }
+    }
+
+    /// The design cut down to as many blocks as can be afforded, in the same proportion; `None` if that is too few
+    /// to say anything.
+    #[must_use]
+    pub fn fitting(self, blocks: usize) -> Option<Self> {
+        let whole = self.first + self.second;
+        if blocks >= whole {
+            return Some(self);
+        }
+        let first = (blocks * self.first).div_ceil(whole);
+        (first >= FIRST_MIN).then_some(Self { first, second: blocks - first, ..self })
+    }
+
+    /// The fewest blocks that [`Design::fitting`] takes.
+    #[must_use]
+    pub fn fewest(self) -> usize {
+        (1..).find(|blocks| self.fitting(*blocks).is_some()).unwrap_or(FIRST_MIN)
     }
 
     /// Judges the first stage.
     #[must_use]
-    pub fn first_look(&self, series: &[Series]) -> First {
+    pub fn first_look<E: Evidence>(&self, series: &[E]) -> First {
         let findings = findings(series);
         let suspects: Vec<String> = findings
             .iter()
@@ -160,7 +257,7 @@ impl Design {
     /// Judges the second stage: fresh blocks only, of the metrics that looked bad. `first` are the findings of
     /// the first stage; those of the other metrics still count for a pass.
     #[must_use]
-    pub fn second_look(&self, first: &[Finding], series: &[Series]) -> Second {
+    pub fn second_look<E: Evidence>(&self, first: &[Finding], series: &[E]) -> Second {
         let mut findings = findings(series);
         let fresh: Vec<String> = findings.iter().map(|one| one.metric.clone()).collect();
         let confirmed = findings.iter().any(|one| self.is_worse(one, self.alpha_second));
@@ -184,14 +281,14 @@ impl Design {
     }
 }
 
-fn findings(series: &[Series]) -> Vec<Finding> {
-    let ranked: Vec<SignedRank> = series.iter().map(|one| SignedRank::of(&one.log_ratios)).collect();
-    let adjusted = holm(&ranked.iter().map(SignedRank::p_above).collect::<Vec<_>>());
-    let finding = |((one, ranked), p): ((&Series, &SignedRank), f64)| {
-        let (estimate, upper) = (ranked.estimate(), ranked.upper(BOUND_ALPHA));
+fn findings<E: Evidence>(series: &[E]) -> Vec<Finding> {
+    let ranked: Vec<Ranks> = series.iter().map(|one| one.ranks(BOUND_ALPHA)).collect();
+    let adjusted = holm(&ranked.iter().map(|ranks| ranks.p).collect::<Vec<_>>());
+    let finding = |((one, ranks), p): ((&E, &Ranks), f64)| {
+        let Ranks { estimate, upper, count, .. } = *ranks;
         let margin = upper - estimate;
         Finding {
-            metric: one.metric.clone(),
+            metric: one.metric().to_owned(),
             ratio: estimate.exp(),
             ratio_at_most: Some(upper.exp()).filter(|ratio| ratio.is_finite()),
             p,
@@ -199,7 +296,7 @@ fn findings(series: &[Series]) -> Vec<Finding> {
             // from 1.28 further on.
             smallest_effect: Some((margin * (1.0 + Z_POWER / Z_BOUND)).exp())
                 .filter(|ratio| ratio.is_finite()),
-            blocks: ranked.count(),
+            blocks: count,
         }
     };
     series.iter().zip(&ranked).zip(adjusted).map(finding).collect()
@@ -266,17 +363,19 @@ mod tests {
 
     #[test]
     fn a_budget_cuts_both_stages_alike_and_refuses_what_says_nothing() {
-        let stages = |blocks| Design::fitting(blocks).map(|design| (design.first, design.second));
+        let stages = |blocks| Design::STANDARD.fitting(blocks).map(|design| (design.first, design.second));
         assert_eq!(
             [stages(100), stages(41), stages(24), stages(16)],
             [Some((15, 26)), Some((15, 26)), Some((9, 15)), None]
         );
+        assert_eq!(Design::STANDARD.fewest(), 17);
     }
 
     #[test]
-    fn a_variation_above_a_quarter_is_too_noisy() {
-        assert_eq!(Design::STANDARD.too_noisy(&[100.0, 110.0, 90.0]), None);
-        assert!(Design::STANDARD.too_noisy(&[100.0, 200.0, 50.0]).is_some_and(|variation| variation > 0.6));
+    fn a_wider_tolerance_asks_for_a_larger_regression() {
+        assert_eq!(Design::tolerating(1.20).least_ratio, Design::STANDARD.least_ratio);
+        assert_eq!(Design::tolerating(1.40).least_ratio, 1.1);
+        assert!((Design::STANDARD.apart().least_ratio - 1.10).abs() < 1e-12);
     }
 
     #[test]
@@ -291,6 +390,6 @@ mod tests {
             panic!("such scatter gives no answer");
         };
         assert!(findings[0].smallest_effect.unwrap() > 1.2, "{findings:?}");
-        assert!(matches!(Design::STANDARD.first_look(&[]), First::Inconclusive(_)));
+        assert!(matches!(Design::STANDARD.first_look::<Series>(&[]), First::Inconclusive(_)));
     }
 }

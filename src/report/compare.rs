@@ -250,7 +250,8 @@ fn warnings(runs: &[Loaded]) -> Vec<String> {
         }
         let differ = differing(&base.manifest.environment, &run.manifest.environment);
         if !differ.is_empty() {
-            warnings.push(format!("{name} ran on another machine or setting of it: {}", differ.join(", ")));
+            let names: Vec<String> = differ.into_iter().map(|(name, ..)| name).collect();
+            warnings.push(format!("{name} ran on another machine or setting of it: {}", names.join(", ")));
         }
         for target in &run.manifest.targets {
             let before = base.manifest.targets.iter().find(|found| found.name == target.name);
@@ -270,12 +271,17 @@ fn warnings(runs: &[Loaded]) -> Vec<String> {
     warnings
 }
 
-/// Names of the machine's properties that differ; what moves by itself, such as load, is no property.
-fn differing(one: &serde_json::Value, other: &serde_json::Value) -> Vec<String> {
+/// The machine's properties that differ, with both values; what moves by itself, such as load, is no property.
+pub(super) fn differing(
+    one: &serde_json::Value,
+    other: &serde_json::Value,
+) -> Vec<(String, serde_json::Value, serde_json::Value)> {
     const MOVING: [&str; 1] = ["load_average"];
     let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return Vec::new() };
     one.iter()
         .filter(|(name, value)| !MOVING.contains(&name.as_str()) && other.get(*name) != Some(*value))
-        .map(|(name, _)| name.replace('_', " "))
+        .map(|(name, value)| {
+            (name.replace('_', " "), value.clone(), other.get(name).cloned().unwrap_or_default())
+        })
         .collect()
 }

@@ -30,6 +30,11 @@ pub fn console(run: &Loaded, judgements: &[Judgement], page: Page) -> String {
         text.push_str(&table(&block, page.width.max(NARROWEST)));
     }
     text.push_str(&below(run, judgements));
+    fitted(&text, page)
+}
+
+/// A text broken to the width of the page, in its colours.
+pub(super) fn fitted(text: &str, page: Page) -> String {
     let width = usize::from(page.width.max(NARROWEST));
     let text: String = text.lines().map(|line| wrapped(line, width)).collect();
     if page.colour { coloured(&text) } else { text }
@@ -230,6 +235,9 @@ fn coloured(text: &str) -> String {
         word if word == Grade::Valid.name() || word == "✓" => Some(GREEN),
         word if word == Grade::Suspect.name() || word == "?" => Some(YELLOW),
         word if word == Grade::Invalid.name() || word == "✗" => Some(RED),
+        "PASS:" => Some(GREEN),
+        "INCONCLUSIVE:" => Some(YELLOW),
+        "FAIL:" => Some(RED),
         _ => None,
     };
     text.split_inclusive([' ', '\n'])

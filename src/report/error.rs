@@ -24,6 +24,14 @@ pub enum ReportError {
         /// What is missing.
         why: String,
     },
+    /// A run can't be kept as a baseline, or a baseline not be used.
+    #[error("baseline {}: {why}", path.display())]
+    NoBaseline {
+        /// Where it is, or would be.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The run ended before its first trial did.
     #[error("{} holds no finished trial: the run ended before its first trial did; run it again", path.display())]
     NoTrials {

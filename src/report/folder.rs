@@ -20,6 +20,7 @@ pub(super) const PERCENTILES_CSV: &str = "percentiles.csv";
 pub(super) const TIMELINE_CSV: &str = "timeline.csv";
 pub(super) const SLOWEST_CSV: &str = "slowest.csv";
 pub(super) const REPORT_HTML: &str = "report.html";
+pub(super) const GATE_JSON: &str = "gate.json";
 pub(super) const CHARTS: &str = "charts";
 /// The link that always points at the newest results folder.
 pub(super) const LATEST: &str = "latest";

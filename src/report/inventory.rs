@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
 use super::folder::{
-    CHARTS, MANIFEST, PERCENTILES_CSV, REPORT_HTML, ResultsFolder, SLOWEST_CSV, SUMMARY_CSV, SUMMARY_JSON,
-    TIMELINE_CSV,
+    CHARTS, GATE_JSON, MANIFEST, PERCENTILES_CSV, REPORT_HTML, ResultsFolder, SLOWEST_CSV, SUMMARY_CSV,
+    SUMMARY_JSON, TIMELINE_CSV,
 };
 use super::loaded::read_manifest;
 use crate::measure::Grade;
@@ -176,8 +176,16 @@ fn sort_into(
 }
 
 fn is_own(name: &str) -> bool {
-    const NAMES: [&str; 7] =
-        [MANIFEST, SUMMARY_CSV, SUMMARY_JSON, PERCENTILES_CSV, TIMELINE_CSV, SLOWEST_CSV, REPORT_HTML];
+    const NAMES: [&str; 8] = [
+        MANIFEST,
+        SUMMARY_CSV,
+        SUMMARY_JSON,
+        PERCENTILES_CSV,
+        TIMELINE_CSV,
+        SLOWEST_CSV,
+        REPORT_HTML,
+        GATE_JSON,
+    ];
     // A write that was cut off leaves its part beside its place.
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")).unwrap_or(name);
     NAMES.contains(&whole) || whole.ends_with(".hlog")

@@ -231,9 +231,12 @@ mod tests {
         let outcome = Outcome {
             decision: Decision::Fail,
             reason: "worse".to_owned(),
+            reached: crate::gate::Reached::First,
+            noise: Vec::new(),
             findings: Vec::new(),
             judgements: three(),
             trials: 9,
+            invalid: 0,
         };
         let cases = cases_of_gate(&outcome, "new", Inconclusive::Error);
         assert_eq!((cases.len(), cases[0].end, cases[0].group.as_str()), (4, End::Failed, "new"));

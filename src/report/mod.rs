@@ -1,5 +1,7 @@
 //! Renders finished results (CSV, JSON, HDR logs, console table, charts, HTML); computes nothing.
 
+mod alike;
+mod baseline;
 pub mod charts;
 mod columns;
 mod compare;
@@ -10,6 +12,7 @@ mod estimate;
 mod files;
 mod folder;
 mod gallery;
+mod gate;
 mod html;
 pub mod humanise;
 mod inventory;
@@ -23,6 +26,8 @@ mod summary;
 mod swept;
 mod tables;
 
+pub use alike::{unlike_before, unlike_broker};
+pub use baseline::{keep_baseline, unsound};
 pub use columns::{Cell, Column, columns};
 pub use compare::{Compared, Comparison, Difference};
 pub use console::{Page, console, markdown};
@@ -31,6 +36,7 @@ pub use error::ReportError;
 pub use estimate::{CONFIDENCE, Estimate, Interval, Ratio};
 pub use folder::{ResultsFolder, redraw};
 pub use gallery::{Picture, pictures};
+pub use gate::GateReport;
 pub use html::html;
 pub use inventory::{Listed, State, inventory};
 pub use json::json;

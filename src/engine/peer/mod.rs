@@ -3,10 +3,12 @@
 //! floor on this machine are measured; with some, `busmark selftest` compares what was done to messages with
 //! what was measured.
 
+mod delay;
 mod faults;
 mod server;
 mod speech;
 
+pub use delay::delay;
 pub use faults::{Faults, Stats, Step};
 pub use server::{PeerError, serve};
 pub use speech::Speech;

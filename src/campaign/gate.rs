@@ -14,6 +14,8 @@ use crate::units;
 pub struct GatePlan<'a> {
     /// Workload and phases; its own trials are not counted.
     pub scenario: &'a Scenario,
+    /// Name of the point of a sweep that it is; empty without one.
+    pub point: &'a str,
     /// What is known to be good; none against a baseline.
     pub base: Option<&'a Target>,
     /// What is judged.
@@ -103,7 +105,7 @@ pub fn gate(
         let (scenario, trial) = (plan.scenario, *number);
         // Equal numbers give equal traffic on both sides.
         let seed = trial_seed(scenario, trial);
-        let one = TrialPlan { scenario, target, trial, seed, unlike: None };
+        let one = TrialPlan { scenario, point: plan.point, target, trial, seed, unlike: None };
         match one_trial(&runtime, &one, interrupt, observer) {
             Ok(outcome) => {
                 let (record, died) = (outcome.record.clone(), outcome.broker_died);

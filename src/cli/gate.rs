@@ -52,6 +52,9 @@ pub(super) struct GateArgs {
     /// Folder that holds the baselines.
     #[arg(long, value_name = "DIR", default_value = baseline::ROOT)]
     pub(super) baselines: PathBuf,
+    /// The point of a sweep that is measured, as it is named in results.
+    #[arg(long, value_name = "POINT")]
+    pub(super) point: Option<String>,
     /// Compare this column of summary.csv, instead of delivery_time_us_p99; repeatable.
     #[arg(long, value_name = "METRIC")]
     pub(super) metric: Vec<String>,
@@ -140,7 +143,8 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         objection: None,
     };
     let (base, candidate) = (plan.base(), plan.candidate());
-    let gate = GatePlan { scenario: &plan.scenario, base, candidate, budget: args.budget };
+    let gate =
+        GatePlan { scenario: &plan.scenario, point: &plan.point, base, candidate, budget: args.budget };
     let ending = campaign::gate(&gate, course, &interrupt, &mut watch)?;
     let folder = watch.keeper.finish(ending.interrupted)?;
     let report = reported(args, &plan, (&ending.outcome, clock.now()), (recorded.as_ref(), &folder));
@@ -152,7 +156,7 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
 /// The course against a baseline; one that is over before it begins where the two are not alike.
 fn against(args: &GateArgs, plan: &Planned, course: Course, (then, now): (&Loaded, &Manifest)) -> Course {
     let name = &plan.candidate().name;
-    let of = |record: &&TrialRecord| record.target == *name;
+    let of = |record: &&TrialRecord| record.target == *name && record.point == plan.point;
     let records: Vec<TrialRecord> =
         then.trials.iter().map(|trial| &trial.record).filter(of).cloned().collect();
     let why = unsound(then).map(|why| format!("{} {why}", then.dir.display())).or_else(|| {
@@ -260,7 +264,7 @@ fn reported(
     }
     GateReport {
         schema_version: GateReport::SCHEMA_VERSION,
-        scenario: plan.scenario.name.clone(),
+        scenario: format!("{} {}", plan.scenario.name, plan.point).trim_end().to_owned(),
         candidate: name.clone(),
         against: opponent(args, plan),
         seed: plan.seed,

@@ -15,6 +15,8 @@ const LIMITS_TRIALS: u32 = 6;
 pub(super) struct Planned {
     /// With the base, if it is measured, and the candidate behind it.
     pub(super) scenario: Scenario,
+    /// Name of the point of a sweep that it is; empty without one.
+    pub(super) point: String,
     /// The metrics that are compared.
     pub(super) metrics: Vec<Metric>,
     /// The numbers of the gate.
@@ -34,7 +36,7 @@ impl Planned {
     /// What is wrong with the scenario or a flag, and what is allowed.
     pub(super) fn of(args: &GateArgs) -> Result<Self, ScenarioError> {
         let overrides = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let mut scenario = shipped::open(&args.scenario, &overrides)?;
+        let (point, mut scenario) = at_point(args, &shipped::open(&args.scenario, &overrides)?)?;
         let candidate = candidate(args, &scenario)?;
         let names: Vec<String> = args.base.iter().cloned().chain([candidate.clone()]).collect();
         let mut notes = Vec::new();
@@ -55,7 +57,7 @@ impl Planned {
             return Err(ScenarioError::whole("gate", message));
         }
         notes.iter().for_each(|note| complain(note));
-        let mut planned = Self { scenario, metrics, design, has_base, seed, notes };
+        let mut planned = Self { scenario, point, metrics, design, has_base, seed, notes };
         planned.scenario.trials.count = planned.trials_of_a_side();
         Ok(planned)
     }
@@ -89,6 +91,24 @@ impl Planned {
             (false, true) => self.scenario.trials.count.max(LIMITS_TRIALS),
         }
     }
+}
+
+/// The scenario at the one point that is measured.
+fn at_point(args: &GateArgs, scenario: &Scenario) -> Result<(String, Scenario), ScenarioError> {
+    let points = scenario.at_points();
+    let wanted = args.point.as_deref().unwrap_or_default();
+    let found = points.iter().find(|(name, _)| *name == wanted);
+    // A point has no expectations of its own: those that speak of it, or of all, are the sweep's.
+    let speaks_of = |expect: &&Expect| expect.point.as_ref().is_none_or(|point| wanted.contains(point));
+    let with_expects = |(name, at): &(&str, &Scenario)| {
+        let expects = scenario.expects.iter().filter(speaks_of).cloned().collect();
+        ((*name).to_owned(), Scenario { expects, ..(*at).clone() })
+    };
+    found.map(with_expects).ok_or_else(|| {
+        let names: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
+        let message = format!("a gate measures one point; allowed here: {}", names.join(" | "));
+        ScenarioError::whole(&format!("--point {wanted}"), message)
+    })
 }
 
 /// The candidate's name: the only target needs none.
@@ -219,7 +239,11 @@ mod tests {
         let plan = planned("ci/redis-loss").unwrap();
         assert!(plan.base().is_none() && plan.metrics.is_empty());
         assert_eq!(plan.scenario.trials.count, LIMITS_TRIALS);
-        assert!(planned("drivers/loopback").unwrap_err().contains("--against BASELINE"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bare.toml");
+        std::fs::write(&file, "name = \"bare\"\n[[target]]\nname = \"bus\"\ndriver = \"loopback\"\n")
+            .unwrap();
+        assert!(planned(file.to_str().unwrap()).unwrap_err().contains("--against BASELINE"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Reached {
 pub struct Noise {
     /// The metric.
     pub metric: String,
-    /// Standard deviation by mean.
+    /// Standard deviation by mean, of the bulk: see [`super::variation`].
     pub variation: f64,
 }
 

@@ -67,16 +67,24 @@ impl RankSum {
     }
 }
 
-/// Probability of each sum of `taken` of the ranks, chosen at random, from 0 on.
+/// Probability of each sum of `taken` of the ascending ranks, chosen at random, from 0 on. Ranks that are tied are taken
+/// together, so that counts, which are 0 in most trials, cost little.
 fn distribution(ranks: &[usize], taken: usize) -> Vec<f64> {
     let reach: usize = ranks.iter().rev().take(taken).sum();
     let mut ways = vec![vec![0.0f64; reach + 1]; taken + 1];
     ways[0][0] = 1.0;
-    for (index, &rank) in ranks.iter().enumerate() {
-        for chosen in (1..=taken.min(index + 1)).rev() {
-            let (fewer, more) = ways.split_at_mut(chosen);
-            let from = &fewer[chosen - 1];
-            more[0].iter_mut().skip(rank).zip(from).for_each(|(into, ways)| *into += ways);
+    for group in ranks.chunk_by(|a, b| a == b) {
+        // From the largest number taken down, so that each row still holds the groups before this one.
+        for chosen in (0..=taken).rev() {
+            let (row, above) = ways[chosen..].split_at_mut(1);
+            for (sum, ways) in row[0].iter().enumerate().filter(|(_, ways)| **ways > 0.0) {
+                let mut more = *ways;
+                for (picked, into) in (1..=group.len()).zip(above.iter_mut()) {
+                    more *= (group.len() + 1 - picked) as f64 / picked as f64;
+                    let at = sum + picked * group[0];
+                    into.get_mut(at).into_iter().for_each(|into| *into += more);
+                }
+            }
         }
     }
     let mut shares = ways.pop().unwrap_or_default();

@@ -23,6 +23,8 @@ macro_rules! shipped {
 static SHIPPED: &[Shipped] = shipped![
     "quick",
     "redis-vs-jetstream",
+    "ci/gate",
+    "ci/gate-demo",
     "ci/jetstream-tail",
     "ci/redis-loss",
     "ci/smoke",

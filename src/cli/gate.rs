@@ -257,10 +257,10 @@ fn reported(
     let name = &plan.candidate().name;
     let mut notes = plan.notes.clone();
     let promises = |target: Option<&Target>| Some(of(&medians, &target?.name)?.guarantee);
-    if let (Some(base), Some(candidate)) = (promises(plan.base()), promises(Some(plan.candidate()))) {
-        if base != candidate {
-            notes.push(format!("not alike: the base promises {base}, the candidate {candidate}"));
-        }
+    if let (Some(base), Some(candidate)) = (promises(plan.base()), promises(Some(plan.candidate())))
+        && base != candidate
+    {
+        notes.push(format!("not alike: the base promises {base}, the candidate {candidate}"));
     }
     GateReport {
         schema_version: GateReport::SCHEMA_VERSION,

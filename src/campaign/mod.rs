@@ -3,6 +3,7 @@
 mod calibrate;
 mod gate;
 mod interrupt;
+mod noise;
 mod order;
 mod selftest;
 mod unlike;
@@ -10,6 +11,7 @@ mod unlike;
 pub use calibrate::{Calibration, alike, calibrate};
 pub use gate::{GateEnding, GatePlan, gate};
 pub use interrupt::Interrupt;
+pub use noise::{Noise, Spread, noise};
 pub use order::{Step, order};
 pub use selftest::{Finding, selftest};
 

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{baseline, brokers, ci, gate, report, results, scenario, selftest, serve};
+use super::{baseline, bench, brokers, ci, doctor, gate, report, results, scenario, selftest, serve, shell};
 
 /// Benchmarks messaging systems and accounts for every message.
 #[derive(Debug, Parser)]
 #[command(name = "busmark", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Start with:\n  busmark run quick\n\nExit codes: 0 all expectations hold, 1 one fails, \
+    after_help = "Start with:\n  busmark run quick\n  busmark bench redis://127.0.0.1:6379 nats://127.0.0.1:4222\n\nExit codes: 0 all expectations hold, 1 one fails, \
     2 usage or scenario error, 3 inconclusive or INVALID,\n4 a target could not be reached or started, \
     130 interrupted (what was measured so far is written)."
 )]
@@ -28,6 +28,8 @@ pub(super) struct Typed {
 pub(super) enum Command {
     /// Measure a scenario.
     Run(RunArgs),
+    /// Measure systems that are named here, without a scenario.
+    Bench(bench::BenchArgs),
     /// Decide whether a candidate is worse than a base, or than a baseline: for CI.
     Gate(gate::GateArgs),
     /// Keep a finished run for later ones to be compared with.
@@ -45,6 +47,12 @@ pub(super) enum Command {
     Results(results::ResultsCommand),
     /// Drive a peer with known delays and faults, and print the instrument's own error.
     Selftest(selftest::SelftestArgs),
+    /// Look for what on this machine would spoil a measurement.
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell.
+    Completions(shell::CompletionsArgs),
+    /// Print or write man pages.
+    Man(shell::ManArgs),
     /// Run a bundled engine.
     Serve(serve::ServeArgs),
 }
@@ -73,6 +81,14 @@ pub(super) struct RunArgs {
     /// Print the plan with its duration and memory, and measure nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// How it is measured and told.
+    #[command(flatten)]
+    pub(super) measure: MeasureArgs,
+}
+
+/// How a run is measured and told, whatever is run.
+#[derive(Debug, Args)]
+pub(super) struct MeasureArgs {
     /// Folder in which a folder for this run is made.
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub(super) out: PathBuf,

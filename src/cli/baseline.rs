@@ -24,12 +24,16 @@ pub(super) enum BaselineCommand {
     )]
     Save(SaveArgs),
     /// List the baselines that are kept, oldest first
+    ///
+    /// Example: busmark baseline list
     List {
         /// Folder that holds them
         #[arg(long, value_name = "DIR", default_value = ROOT)]
         baselines: PathBuf,
     },
     /// Show what a baseline says, and on which machine it was measured
+    ///
+    /// Example: busmark baseline show main
     Show {
         /// Its name
         name: String,

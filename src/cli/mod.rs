@@ -2,12 +2,16 @@
 
 mod args;
 mod baseline;
+mod bench;
+mod bench_place;
 pub mod brokers;
 mod ci;
+mod doctor;
 pub mod estimate;
 mod exit;
 mod gate;
 mod gate_plan;
+mod help;
 mod observe;
 pub mod report;
 pub mod results;
@@ -18,22 +22,22 @@ pub mod serve;
 pub mod serve_delay;
 pub mod serve_jetstream;
 pub mod serve_peer;
+mod shell;
 pub mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Command, Typed};
+use args::Command;
 use exit::Exit;
 
 /// The whole command: parse, dispatch, exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let typed = Typed::parse();
+    let typed = help::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     log_to_stderr(typed.verbose);
     let done = match &typed.command {
         Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Gate(args) => gate::run(args),
         Command::Baseline(command) => baseline::run(command),
         Command::Scenario(command) => scenario::run(command),
@@ -41,6 +45,9 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Results(command) => results::run(command),
         Command::Selftest(args) => selftest::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => Ok(shell::completions(args)),
+        Command::Man(args) => shell::man(args),
         Command::Serve(args) => serve::run(args),
     };
     done.unwrap_or_else(|error| {

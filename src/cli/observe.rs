@@ -7,7 +7,7 @@ use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
 use crate::measure::{Host, Live};
 use crate::report::{Build, Manifest, PointManifest, Progress, ResultsFolder, TargetManifest, Trial};
-use crate::scenario::{Broker, Scenario, Target, shipped, url};
+use crate::scenario::{Broker, Scenario, Target, url};
 use crate::trial::{TrialError, TrialOutcome};
 
 /// Puts every finished trial into the results folder at once, and shows how the run is going.
@@ -94,14 +94,11 @@ impl Observer for Keeper {
     }
 }
 
-/// Everything about a run that is known before it starts; `given` is the scenario as it was named.
-pub(super) fn manifest(given: &str, scenario: &Scenario, calibrations: &[Calibration]) -> Manifest {
-    let text = std::fs::read_to_string(given)
-        .ok()
-        .or_else(|| shipped::find(given).map(|shipped| shipped.text.to_owned()));
+/// Everything about a run that is known before it starts; `text` is the scenario as it was given.
+pub(super) fn manifest(text: &str, scenario: &Scenario, calibrations: &[Calibration]) -> Manifest {
     Manifest {
         scenario: scenario.name.clone(),
-        scenario_text: text.unwrap_or_default(),
+        scenario_text: text.to_owned(),
         scenario_filled_in: scenario.to_toml(),
         seed: scenario.trials.seed,
         command_line: std::env::args().collect(),

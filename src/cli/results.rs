@@ -16,6 +16,8 @@ use crate::units;
 #[derive(Debug, Subcommand)]
 pub enum ResultsCommand {
     /// List the runs that are kept, oldest first
+    ///
+    /// Example: busmark results list
     List {
         /// Folder that holds them
         #[arg(long, value_name = "DIR", default_value = "results")]

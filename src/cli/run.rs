@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::args::RunArgs;
+use super::args::{MeasureArgs, RunArgs};
 use super::ci::{self, Suite};
 use super::estimate::estimate;
 use super::exit::{Exit, complain, say};
@@ -34,14 +34,22 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         say(&plan(&scenario));
         return Ok(Exit::Good.code());
     }
+    measure(&scenario, &shipped::text(&args.scenario).unwrap_or_default(), &args.measure)
+}
+
+/// Runs all trials of a scenario, whose text is `text`, and says what came out.
+///
+/// # Errors
+/// When results can't be written or the machine refuses something.
+pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen().context("could not listen for Ctrl-C")?;
     let started = unix_nanos();
-    let calibrations = if args.no_calibration { Vec::new() } else { calibrations(&scenario, args.quiet)? };
-    let manifest = observe::manifest(&args.scenario, &scenario, &calibrations);
+    let calibrations = if args.no_calibration { Vec::new() } else { calibrations(scenario, args.quiet)? };
+    let manifest = observe::manifest(text, scenario, &calibrations);
     let folder = ResultsFolder::create(&args.out, started, manifest)
         .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
     let mut keeper = Keeper::new(folder, calibrations, args.quiet);
-    let ending = campaign::run(&scenario, &interrupt, &mut keeper)?;
+    let ending = campaign::run(scenario, &interrupt, &mut keeper)?;
     let folder = keeper.finish(ending.interrupted)?;
     let records: Vec<TrialRecord> = folder.trials().iter().map(|trial| trial.record.clone()).collect();
     let judgements = gate::judge(&scenario.expects, &records);
@@ -117,7 +125,11 @@ fn plan(scenario: &Scenario) -> String {
 }
 
 /// Prints the result, for people or for machines.
-fn print(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
+fn print(args: &MeasureArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
+    if folder.trials().is_empty() {
+        complain(&format!("no trial gave a result; {} says why", folder.path().display()));
+        return Ok(());
+    }
     let loaded = ResultsFolder::open(folder.path())?;
     if args.json {
         say(&report::json(&loaded, judgements)?);
@@ -128,7 +140,7 @@ fn print(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> an
 }
 
 /// Tells the CI job that it runs in, if it does.
-fn publish(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
+fn publish(args: &MeasureArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> anyhow::Result<()> {
     let manifest = folder.manifest();
     let suite = Suite {
         name: manifest.scenario.clone(),
@@ -142,7 +154,7 @@ fn publish(args: &RunArgs, folder: &ResultsFolder, judgements: &[Judgement]) -> 
 }
 
 /// What the exit code says.
-fn exit(args: &RunArgs, ending: &Ending, records: &[TrialRecord], judgements: &[Judgement]) -> Exit {
+fn exit(args: &MeasureArgs, ending: &Ending, records: &[TrialRecord], judgements: &[Judgement]) -> Exit {
     let worst_grade = records.iter().map(|record| record.verdict.grade).max();
     let believed = match worst_grade {
         Some(Grade::Invalid) => Exit::Inconclusive,

@@ -27,6 +27,8 @@ pub enum ScenarioCommand {
         set: Vec<String>,
     },
     /// List the shipped scenarios
+    ///
+    /// Example: busmark scenario list
     List,
     /// Print a scenario with all its defaults filled in
     ///
@@ -40,6 +42,8 @@ pub enum ScenarioCommand {
         set: Vec<String>,
     },
     /// Print the JSON Schema of scenario files, for editors
+    ///
+    /// Example: busmark scenario schema > scenario.schema.json
     Schema,
     /// Write a scenario to start from
     ///

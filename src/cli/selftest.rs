@@ -9,6 +9,7 @@ use crate::campaign::{self, Finding};
 
 /// Flags of `busmark selftest`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  busmark selftest --json")]
 pub(super) struct SelftestArgs {
     /// Print one JSON document instead of the table.
     #[arg(long)]

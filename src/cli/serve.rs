@@ -28,10 +28,14 @@ pub enum ServeEngine {
     ///
     /// Says in one line on stdout where it listens, once it does. The password is read from --password-file
     /// or from the environment variable BUSMARK_PASSWORD; without one only this machine is let in.
+    ///
+    /// Example: busmark serve pubsub --listen 127.0.0.1:6379
     Pubsub(PubsubArgs),
     /// A JetStream-style server for NATS clients, with the options of nats-server
     ///
     /// Says in one line on stdout where it listens, once it does. `busmark serve jetstream --help` lists the options.
+    ///
+    /// Example: busmark serve jetstream -p 4222 -js -sd DIR
     #[command(disable_help_flag = true)]
     Jetstream(JetstreamArgs),
     /// The reference against which the generator is measured: passes messages on, with known faults

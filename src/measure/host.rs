@@ -55,11 +55,15 @@ impl Host {
         Self { root: root.as_ref().to_owned() }
     }
 
-    fn read(&self, path: &str) -> Option<String> {
-        fs::read_to_string(self.root.join(path)).ok()
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
     }
 
-    fn line(&self, path: &str) -> Option<String> {
+    pub(super) fn read(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.path(path)).ok()
+    }
+
+    pub(super) fn line(&self, path: &str) -> Option<String> {
         Some(self.read(path)?.trim().to_owned()).filter(|line| !line.is_empty())
     }
 

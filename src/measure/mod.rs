@@ -4,6 +4,8 @@
 
 mod books;
 mod closing;
+mod conditions;
+mod diagnosis;
 pub mod hiccup;
 mod histogram;
 mod hlog;
@@ -27,6 +29,8 @@ mod window;
 
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
 pub use closing::{Closing, close_books, close_counting};
+pub use conditions::Conditions;
+pub use diagnosis::{Diagnosis, Weight, diagnose};
 pub use hiccup::Hiccups;
 pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST, LatencyHistogram};
 pub use hlog::IntervalLog;

@@ -74,6 +74,12 @@ pub fn find(name: &str) -> Option<Shipped> {
     SHIPPED.iter().copied().find(|shipped| shipped.name == wanted)
 }
 
+/// The text of what a command line names: a file if there is one, else a shipped scenario.
+#[must_use]
+pub fn text(name: &str) -> Option<String> {
+    std::fs::read_to_string(name).ok().or_else(|| find(name).map(|shipped| shipped.text.to_owned()))
+}
+
 /// Reads what a command line names: a file if there is one, else a shipped scenario.
 ///
 /// # Errors

@@ -451,7 +451,8 @@ pub(super) static DRIVERS: &[(&str, &[Key])] = &[
 ];
 
 /// The drivers that a scenario can name.
-fn driver_names() -> Vec<&'static str> {
+#[must_use]
+pub fn driver_names() -> Vec<&'static str> {
     DRIVERS.iter().map(|(name, _)| *name).collect()
 }
 

@@ -49,6 +49,8 @@ static SHIPPED: &[Shipped] = shipped![
     "patterns/sweep",
     "patterns/topic-skew",
     "patterns/topic-uniform",
+    "reproduce/one-node",
+    "reproduce/three-nodes",
 ];
 
 impl Shipped {

@@ -132,3 +132,84 @@ fn the_scenarios_for_ci_hold() {
         let _not_here = run(name, &[]);
     }
 }
+
+fn of<'a>(records: &'a [TrialRecord], target: &str) -> &'a TrialRecord {
+    records.iter().find(|record| record.target == target).unwrap()
+}
+
+#[test]
+fn a_late_subscriber_misses_what_came_before_it_on_pub_sub_and_nothing_on_a_stream() {
+    let Some(records) = run("patterns/late-join", &[]) else { return };
+    let counts = &of(&records, "redis").counts;
+    // 2 s of 2,000 messages a second, to one of two subscribers.
+    assert!((3900..=4300).contains(&counts.lost_away), "{counts:?}");
+    assert_eq!((counts.lost, counts.lost_prefix), (counts.lost_away, counts.lost_away), "{counts:?}");
+    let counts = &of(&records, "jetstream").counts;
+    assert_eq!((counts.lost, counts.lost_away, counts.delivered), (0, 0, 16_000), "{counts:?}");
+}
+
+#[test]
+fn a_subscriber_that_comes_back_misses_the_middle_on_nats_core_and_nothing_on_a_stream() {
+    let Some(records) = run("patterns/leave-rejoin", &[]) else { return };
+    let counts = &of(&records, "nats").counts;
+    assert!((1900..=2300).contains(&counts.lost_away), "{counts:?}");
+    // What was on its way when it left is lost too, and was sent while it was there.
+    assert!(counts.lost - counts.lost_away < 100 && counts.lost_middle == counts.lost, "{counts:?}");
+    assert_eq!(of(&records, "jetstream").counts.lost, 0);
+}
+
+#[test]
+fn a_backlog_is_seen_to_build_up_and_to_drain() {
+    let Some(records) = run("patterns/backlog", &[]) else { return };
+    for record in &records {
+        let backlog = record.backlog.unwrap();
+        assert!((3500..=4800).contains(&backlog.deliveries), "{}: {backlog:?}", record.target);
+        assert!((2.7..3.6).contains(&backlog.at_s), "{}: {backlog:?}", record.target);
+        assert!(backlog.drain_s.unwrap() < 3.0, "{}: {backlog:?}", record.target);
+        assert!(backlog.drain_per_s.unwrap() > 2000.0, "{}: {backlog:?}", record.target);
+    }
+}
+
+#[test]
+fn slow_messages_and_churning_connections_are_accounted_for() {
+    let Some(records) = run("patterns/slow-subscriber", &[]) else { return };
+    assert!(records.iter().all(|record| record.counts.lost == 0));
+    let Some(records) = run("patterns/churn", &[]) else { return };
+    let counts = &of(&records, "nats").counts;
+    // Twenty times a subscriber is away for a tenth of a second.
+    assert!((2000..=8000).contains(&counts.lost_away), "{counts:?}");
+    assert_eq!(counts.disconnects, 0, "to leave is no disconnect: {counts:?}");
+    assert_eq!(of(&records, "jetstream").counts.lost, 0);
+}
+
+#[test]
+fn events_take_effect_and_their_outage_is_measured() {
+    let Some(records) = run("patterns/pause", &[]) else { return };
+    for record in &records {
+        assert!(record.events.iter().all(|event| event.failure.is_none()), "{:?}", record.events);
+        assert_eq!(record.events.len(), 2, "{:?}", record.events);
+        let outage = record.outage.unwrap();
+        assert!((0.55..1.5).contains(&outage.seconds), "{}: {outage:?}", record.target);
+        assert!((1.3..1.7).contains(&outage.from_s), "{}: {outage:?}", record.target);
+    }
+    let Some(records) = run("patterns/kill", &[]) else { return };
+    let record = &records[0];
+    assert_eq!(record.events[0].what, "kill node 0");
+    assert!(record.outage.unwrap().seconds > 1.5, "{:?}", record.outage);
+    assert!(record.counts.delivered > 5000, "what came before stays: {:?}", record.counts);
+}
+
+#[test]
+fn clients_find_a_restarted_broker_again_and_a_stream_loses_nothing_it_had_acknowledged() {
+    let Some(records) = run("patterns/restart", &[]) else { return };
+    for record in &records {
+        let counts = &record.counts;
+        let outage = record.outage.unwrap();
+        assert!((0.5..3.0).contains(&outage.seconds), "{}: {outage:?}", record.target);
+        assert!(counts.disconnects >= 4, "both sides lost their connections: {counts:?}");
+        assert_eq!(counts.sent, 10_000, "all are offered, late if need be: {counts:?}");
+        assert!(counts.delivered > 14_000, "{}: {counts:?}", record.target);
+    }
+    assert_eq!(of(&records, "jetstream").counts.acked_lost, Some(0));
+    assert!(of(&records, "redis").counts.lost_away > 0);
+}

@@ -325,3 +325,33 @@ fn a_replay_is_read_from_a_file_beside_the_scenario_and_kept_whole() {
     std::fs::write(dir.path().join("rates.csv"), "0,100\nsoon,400\n").unwrap();
     assert!(Scenario::load(&file, &[]).unwrap_err().to_string().contains("line 2 is `soon,400`"));
 }
+
+#[test]
+fn events_and_behaviours_that_can_not_be_are_refused() {
+    let event = |more: &str| format!("{SMALLEST}[[event]]\nat = \"1s\"\n{more}\n");
+    for (text, why) in [
+        (event("do = \"pause\""), "a pause has to end"),
+        (event("do = \"kill\"\nfor = \"1s\""), "a killed server stays away"),
+        (event("do = \"kill\"\nnode = 3"), "has no node 3; allowed is 0 to 0"),
+        (event("do = \"kill\"\ntarget = \"b\""), "there is no target `b`"),
+        (format!("{SMALLEST}[[behaviour]]\nfirst = 1\njoin = \"1s\"\n"), "of 1"),
+        (format!("{SMALLEST}[[behaviour]]\njoin = \"2s\"\nleave = \"1s\"\n"), "a time after `join`"),
+        (format!("{SMALLEST}[[behaviour]]\nrejoin = \"1s\"\n"), "a time after `leave`"),
+        (format!("{SMALLEST}[[behaviour]]\n[[behaviour]]\n"), "another [[behaviour]]"),
+    ] {
+        let said = mistakes(&text, &[]).join("\n");
+        assert!(said.contains(why), "{text}: {said}");
+    }
+    let late = event("do = \"kill\"").replace("1s", "11s");
+    assert!(mistakes(&late, &[])[0].contains("after the measured phase"));
+    let loopback = event("do = \"kill\"").replace("nats-core", "loopback");
+    assert!(mistakes(&loopback, &[])[0].contains("no process of ours"));
+    let shared =
+        ["workload.subscriber_churn=1", "workload.subscribers=4", "workload.subscriber_connections=2"];
+    assert!(mistakes(SMALLEST, &shared)[0].contains("allowed is 4, one each"));
+    let right = format!(
+        "{SMALLEST}[[behaviour]]\nleave = \"1s\"\nrejoin = \"2s\"\n[[event]]\nat = \"1s\"\ndo = \"pause\"\nfor = \"5ms\"\n"
+    );
+    let scenario = parse(&right).unwrap();
+    assert_eq!(parse(&scenario.to_toml()).unwrap(), scenario);
+}

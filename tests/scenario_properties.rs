@@ -69,6 +69,7 @@ fn delay() -> impl Strategy<Value = Delay> {
     prop_oneof![
         span().prop_map(Delay::Fixed),
         span().prop_map(Delay::Exponential),
+        (0.0..=1.0f64, span()).prop_map(|(share, of)| Delay::Share { share, of }),
         (span(), 0.0..=5.0f64).prop_map(|(median, sigma)| Delay::Lognormal { median, sigma }),
     ]
 }
@@ -123,6 +124,8 @@ fn workload() -> impl Strategy<Value = Workload> {
             in_flight,
             processing_delay,
             processing_concurrency,
+            reconnect: (in_flight % 2 == 0).then(|| Duration::from_millis(u64::from(in_flight))),
+            churn: Churn { subscribers: 0.0, publishers: 0.0, away: Duration::from_millis(100) },
         }
     })
 }
@@ -261,6 +264,8 @@ prop_compose! {
             trials: Trials { count, seed },
             targets,
             expects,
+            events: Vec::new(),
+            behaviours: Vec::new(),
             sweep: Sweep::default(),
             points: Vec::new(),
         }

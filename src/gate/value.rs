@@ -29,6 +29,7 @@ fn count(counts: &Counts, name: &str) -> Option<f64> {
         "reordered" => counts.reordered,
         "corrupt" => Some(counts.corrupt),
         "disconnects" => Some(counts.disconnects),
+        "lost_away" => Some(counts.lost_away),
         _ => None,
     };
     whole.map(|whole| whole as f64)
@@ -45,6 +46,11 @@ fn level(record: &TrialRecord, name: &str) -> Option<f64> {
         "harness_cpu_us_per_message" => resources.harness_cpu_us_per_message,
         "broker_rss_bytes_max" => resources.broker_rss_bytes_max.map(|bytes| bytes as f64),
         "seconds" => Some(record.seconds),
+        "outage_s" => record.outage.map(|outage| outage.seconds),
+        "answer_outage_s" => record.answer_outage.map(|outage| outage.seconds),
+        "backlog_max" => record.backlog.map(|backlog| backlog.deliveries as f64),
+        "backlog_drain_s" => record.backlog.and_then(|backlog| backlog.drain_s),
+        "backlog_drain_per_s" => record.backlog.and_then(|backlog| backlog.drain_per_s),
         _ => None,
     }
 }
@@ -79,7 +85,7 @@ fn pick(quantiles: &Quantiles, name: &str) -> Option<Quantile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{Latencies, Resources};
+    use crate::measure::{Backlog, Latencies, Outage, Resources};
 
     fn full() -> TrialRecord {
         let one = Some(Quantile::Micros(1.0));
@@ -100,6 +106,9 @@ mod tests {
             deliveries_per_s: Some(1.0),
             bytes_per_s: Some(1.0),
             seconds: 1.0,
+            outage: Some(Outage::default()),
+            answer_outage: Some(Outage::default()),
+            backlog: Some(Backlog { drain_s: Some(1.0), drain_per_s: Some(1.0), ..Backlog::default() }),
             counts: Counts {
                 acked: Some(1),
                 expected: 1,

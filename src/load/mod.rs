@@ -6,6 +6,7 @@
 mod chosen;
 mod curve;
 mod pacer;
+mod presence;
 mod schedule;
 mod spin;
 mod timer;
@@ -14,6 +15,7 @@ mod window;
 pub use chosen::{Lanes, Sizes};
 pub use curve::{Curve, PIECES_PER_PERIOD};
 pub use pacer::{Pacer, PacerHandle};
+pub use presence::{Change, Presence};
 pub use schedule::{Due, Limit, Pace, Schedule, Turn};
 pub use spin::{SPIN_MAX, SpinMeter};
 pub use timer::Timer;

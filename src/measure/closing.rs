@@ -67,6 +67,7 @@ pub fn close_books(lanes: &[Arc<LaneBook>], sums: &LedgerSums, closing: &Closing
         unidentified: closing.unidentified + sums.never_sent,
         beyond_window,
         disconnects: closing.disconnects,
+        lost_away: measured.away.min(accepted_lost),
         lost_prefix: place.prefix,
         lost_middle: place.middle,
         lost_tail: place.tail,

@@ -59,6 +59,8 @@ pub struct Arrivals {
     pub beyond_window: u64,
     /// Deliveries whose answer the publisher's book no longer knew.
     pub unjudged: u64,
+    /// Accepted, missing, and sent while the receiver was away.
+    pub away: u64,
     /// Accepted and missing before the first delivery of their lane.
     pub prefix: u64,
     /// Accepted and missing between two deliveries of their lane.
@@ -75,6 +77,7 @@ impl AddAssign for Arrivals {
         self.reordered += other.reordered;
         self.beyond_window += other.beyond_window;
         self.unjudged += other.unjudged;
+        self.away += other.away;
         self.prefix += other.prefix;
         self.middle += other.middle;
         self.tail += other.tail;
@@ -125,6 +128,8 @@ struct Lane {
     run: u64,
     /// Something of the measured phase has come.
     begun: bool,
+    /// Sequences sent while the receiver was away: from, and to (not included), in order.
+    away: Vec<(u64, u64)>,
 }
 
 /// One receiver's ledger. See the module.
@@ -220,6 +225,18 @@ impl ReceiverLedger {
         if book.receivers() < 2 { None } else { book.sample(sequence, received) }
     }
 
+    /// From now on the receiver is away, or back: what is sent until then is sent while it is away.
+    pub fn away(&mut self, away: bool) {
+        for lane in &mut self.lanes {
+            let next = lane.book.sent_count();
+            match lane.away.last_mut() {
+                Some((_, to)) if *to == u64::MAX => *to = if away { u64::MAX } else { next },
+                _ if away => lane.away.push((next, u64::MAX)),
+                _ => {}
+            }
+        }
+    }
+
     /// Closes what is about to fall out of the publisher's ring, on lanes where nothing comes any more. Call
     /// it at least once while half a window is sent; once per interval does.
     pub fn advance(&mut self) {
@@ -286,6 +303,7 @@ impl Lane {
             book,
             run: 0,
             begun: false,
+            away: Vec::new(),
         }
     }
 
@@ -343,6 +361,11 @@ impl Lane {
             }
         }
         let accepted = if answering { answers.acked } else { !answers.rejected };
+        let away = self
+            .away
+            .iter()
+            .fold(0, |bits, (from, to)| bits | (bits_from(word, *from) & bits_below(word, *to)));
+        sums.measured.away += u64::from((fates.missing & accepted & measured & away).count_ones());
         self.place(fates.missing & accepted & measured, delivered & measured, &mut sums.measured);
         self.book.settle(word, fates);
         self.low += WORD;

@@ -17,6 +17,7 @@ mod pin;
 mod quantile;
 mod record;
 mod recorder;
+mod silence;
 mod slowest;
 mod stamp;
 pub mod statistics;
@@ -40,10 +41,11 @@ pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, Receive
 pub use live::Live;
 pub use quantile::{Quantile, Quantiles};
 pub use record::{
-    CounterChange, Counts, Grade, Latencies, NodeResources, Phase, Reason, ReasonCode, Resources,
-    SlowMessage, TimelineRow, TrialRecord, Verdict,
+    Backlog, CounterChange, Counts, EventRecord, Grade, Latencies, NodeResources, Outage, Phase, Reason,
+    ReasonCode, Resources, SlowMessage, TimelineRow, TrialRecord, Verdict,
 };
 pub use recorder::{DeliveryRecorder, DeliveryRest, PublishRecorder, Times};
+pub use silence::{Silence, Stretch};
 pub use slowest::{SLOWEST, Slowest};
 pub use stamp::{LONG_BYTES, Opened, STAMP_BYTES, Sealer, Stamp, StampError, Tail, body_sum};
 pub use summary::Ranking;

@@ -50,6 +50,18 @@ pub struct TrialRecord {
     pub started_at: String,
     /// Length of the measured phase in seconds.
     pub seconds: f64,
+    /// The longest time in which a receiver that was there got nothing, in the measured phase.
+    #[serde(default)]
+    pub outage: Option<Outage>,
+    /// The longest time in which a publishing connection got no answer; empty where the system gives none.
+    #[serde(default)]
+    pub answer_outage: Option<Outage>,
+    /// The largest backlog, and how it went away.
+    #[serde(default)]
+    pub backlog: Option<Backlog>,
+    /// What was done to the broker.
+    #[serde(default)]
+    pub events: Vec<EventRecord>,
     /// Second by second.
     pub timeline: Vec<TimelineRow>,
     /// The slowest messages, slowest first.
@@ -141,6 +153,8 @@ pub enum ReasonCode {
     RejectedYetDelivered,
     /// Latencies were negative or above the histogram's range.
     OutOfRange,
+    /// Something that the scenario has done to the broker took no effect.
+    EventWithoutEffect,
 }
 
 impl ReasonCode {
@@ -164,6 +178,7 @@ impl ReasonCode {
             Self::ClientDrops => "client-drops",
             Self::RejectedYetDelivered => "rejected-yet-delivered",
             Self::OutOfRange => "out-of-range",
+            Self::EventWithoutEffect => "event-without-effect",
         }
     }
 }
@@ -205,6 +220,9 @@ pub struct Counts {
     pub beyond_window: u64,
     /// Connections lost.
     pub disconnects: u64,
+    /// The part of lost that was sent while its subscriber was away: not there yet, gone, or cut off.
+    #[serde(default)]
+    pub lost_away: u64,
     /// Lost before the first delivery of their lane.
     pub lost_prefix: u64,
     /// Lost between two deliveries of their lane.
@@ -332,6 +350,61 @@ pub struct TimelineRow {
     /// Messages per second that the schedule asked for in it; empty at rate `max` and in the drain.
     #[serde(default)]
     pub offered_per_s: Option<f64>,
+}
+
+/// A stretch of time in which nothing came, in seconds since the start of the trial.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outage {
+    /// When it began.
+    pub from_s: f64,
+    /// How long it lasted.
+    pub seconds: f64,
+}
+
+/// Deliveries that were sent for and had not arrived: the most at any time from the start of the measured phase on.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Backlog {
+    /// How many.
+    pub deliveries: u64,
+    /// When, in seconds since the start of the trial.
+    pub at_s: f64,
+    /// Seconds from then until a hundredth of it was left; empty if it never was.
+    pub drain_s: Option<f64>,
+    /// Deliveries per second in that time.
+    pub drain_per_s: Option<f64>,
+}
+
+/// One thing that was done to a broker; times in seconds since the start of the trial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// What, and to which node.
+    pub what: String,
+    /// When the scenario wanted it.
+    pub planned_s: f64,
+    /// When it was begun.
+    pub began_s: f64,
+    /// When it had taken effect.
+    pub done_s: f64,
+    /// Why it had none.
+    pub failure: Option<String>,
+}
+
+impl EventRecord {
+    /// In one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match &self.failure {
+            None => format!(
+                "event at {:.2} s: {} took effect after {:.0} ms",
+                self.began_s,
+                self.what,
+                (self.done_s - self.began_s) * 1e3
+            ),
+            Some(failure) => {
+                format!("event at {:.2} s: {} had no effect: {failure}", self.began_s, self.what)
+            }
+        }
+    }
 }
 
 /// A slow message with every stage's time, nanoseconds since trial start.

@@ -119,6 +119,8 @@ pub struct Evidence {
     pub negative: u64,
     /// Latency samples above the histogram's range.
     pub above_range: u64,
+    /// What was to be done to the broker and had no effect, in words.
+    pub failed_events: Vec<String>,
 }
 
 /// The verdict on a run, all reasons together, the gravest first.
@@ -139,6 +141,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         client_drops(evidence),
         rejected_yet_delivered(&evidence.counts),
         out_of_range(evidence),
+        without_effect(evidence),
     ]
     .into_iter()
     .flatten()
@@ -352,6 +355,12 @@ fn out_of_range(evidence: &Evidence) -> Finding {
     suspect(ReasonCode::OutOfRange, text)
 }
 
+fn without_effect(evidence: &Evidence) -> Finding {
+    let failed = evidence.failed_events.first()?;
+    let reason = Reason { code: ReasonCode::EventWithoutEffect, text: failed.clone() };
+    Some((Grade::Invalid, reason))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::books::{Answer, Fate};
@@ -418,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pacer_and_open_books_make_a_run_invalid() {
+    fn only_the_pacer_open_books_and_events_without_effect_make_a_run_invalid() {
         let (invalid, suspect) = (Grade::Invalid, Grade::Suspect);
         let pacer = ReasonCode::PacerLag;
         assert_eq!(forced(|e| e.pacer_lag = quantiles(50.0, 100.0)), (suspect, pacer));
@@ -427,6 +436,8 @@ mod tests {
         assert_eq!(forced(|e| e.pacer_lag = quantiles(50.0, 820.0)), (invalid, pacer), "the graver counts");
         assert_eq!(forced(|e| e.counts.sent = 11), (invalid, ReasonCode::BooksOpen));
         assert_eq!(forced(|e| e.counts.expected = 9), (invalid, ReasonCode::BooksOpen));
+        let failed = |e: &mut Evidence| e.failed_events.push("kill node 0 had no effect".into());
+        assert_eq!(forced(failed), (invalid, ReasonCode::EventWithoutEffect));
     }
 
     #[test]

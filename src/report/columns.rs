@@ -183,7 +183,7 @@ const AFTER: [Plain; 5] = [
 ];
 
 /// What may grow at the end.
-const FURTHER: [Plain; 11] = [
+const FURTHER: [Plain; 17] = [
     ("percent_of_ceiling", |r| r.percent_of_ceiling.into()),
     ("worst_subscriber_delivery_time_us_p99", |r| r.latencies.worst_subscriber_delivery_p99_us.into()),
     ("spin_cpu_us_per_message", |r| r.resources.spin_cpu_us_per_message.into()),
@@ -191,6 +191,12 @@ const FURTHER: [Plain; 11] = [
     ("broker_cores", |r| r.resources.broker_cores.into()),
     ("unidentified", |r| r.counts.unidentified.into()),
     ("beyond_window", |r| r.counts.beyond_window.into()),
+    ("lost_away", |r| r.counts.lost_away.into()),
+    ("outage_s", |r| r.outage.map(|outage| outage.seconds).into()),
+    ("answer_outage_s", |r| r.answer_outage.map(|outage| outage.seconds).into()),
+    ("backlog_max", |r| r.backlog.map(|backlog| backlog.deliveries).into()),
+    ("backlog_drain_s", |r| r.backlog.and_then(|backlog| backlog.drain_s).into()),
+    ("backlog_drain_per_s", |r| r.backlog.and_then(|backlog| backlog.drain_per_s).into()),
     ("lost_prefix", |r| r.counts.lost_prefix.into()),
     ("lost_middle", |r| r.counts.lost_middle.into()),
     ("lost_tail", |r| r.counts.lost_tail.into()),

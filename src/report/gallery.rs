@@ -180,8 +180,24 @@ fn over_time(run: &Loaded, point: &str, medians: &[&Trial]) -> Option<OverTime> 
         title: title("Over time", run, point),
         subtitle: subtitle(run, point),
         phases: phases(&longest.record.timeline),
+        marks: marks(medians),
         series: medians.iter().map(|trial| series(trial)).collect(),
     })
+}
+
+/// What was done to the brokers; the same thing done to several at about the same time stands there once.
+fn marks(medians: &[&Trial]) -> Vec<(f64, String)> {
+    let mut marks: Vec<(f64, String)> = Vec::new();
+    for event in medians.iter().flat_map(|trial| &trial.record.events) {
+        let words = match &event.failure {
+            None => event.what.clone(),
+            Some(_) => format!("{} (no effect)", event.what),
+        };
+        if !marks.iter().any(|(at, known)| *known == words && (at - event.began_s).abs() < 0.5) {
+            marks.push((event.began_s, words));
+        }
+    }
+    marks
 }
 
 /// Where each phase begins and ends.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::units;
 
 use super::broker::{Broker, Managed, Transport};
+use super::check_happenings;
 use super::document::{At, Node, Value};
 use super::model::{
     Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, Target, Workload,
@@ -23,7 +24,7 @@ const NATS_PAYLOAD_MAX: usize = 1 << 20;
 const TRIAL_MAX: Duration = Duration::from_secs(72 * 3600);
 
 /// The tree and where to complain.
-struct Rules<'a> {
+pub(super) struct Rules<'a> {
     root: &'a Node,
     problems: &'a Problems<'a>,
 }
@@ -35,6 +36,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
     actors(&rules, &scenario.workload);
     lengths(&rules, scenario);
     traffic(&rules, scenario);
+    check_happenings::check(&rules, scenario);
     names(&rules, scenario);
     for (index, target) in scenario.targets.iter().enumerate() {
         let path = format!("target[{index}]");
@@ -48,7 +50,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
 
 impl Rules<'_> {
     /// If `broken` and none of `keys` is known to be wrong already, complains at the first of them.
-    fn refuse(&self, broken: bool, keys: &[&str], message: impl FnOnce() -> String) {
+    pub(super) fn refuse(&self, broken: bool, keys: &[&str], message: impl FnOnce() -> String) {
         if broken && !keys.iter().any(|key| self.problems.touch(key)) {
             self.problems.add(self.place(keys[0]), keys[0], message());
         }

@@ -19,7 +19,7 @@ pub struct Metric {
 }
 
 /// Counts of messages and deliveries, and what follows from them alone.
-const COUNTS: [&str; 16] = [
+const COUNTS: [&str; 17] = [
     "sent",
     "acked",
     "delivered",
@@ -36,10 +36,11 @@ const COUNTS: [&str; 16] = [
     "reordered",
     "corrupt",
     "disconnects",
+    "lost_away",
 ];
 
 /// Measured figures that are no latencies.
-const LEVELS: [&str; 8] = [
+const LEVELS: [&str; 13] = [
     "offered_per_s",
     "publishes_per_s",
     "deliveries_per_s",
@@ -48,6 +49,11 @@ const LEVELS: [&str; 8] = [
     "harness_cpu_us_per_message",
     "broker_rss_bytes_max",
     "seconds",
+    "outage_s",
+    "answer_outage_s",
+    "backlog_max",
+    "backlog_drain_s",
+    "backlog_drain_per_s",
 ];
 
 /// Latencies, each with every one of [`QUANTILES`].

@@ -2,8 +2,10 @@
 
 mod broker;
 mod check;
+mod check_happenings;
 mod document;
 mod expect;
+mod happenings;
 mod load;
 mod metric;
 mod model;
@@ -13,6 +15,7 @@ mod overrides;
 mod print;
 mod problem;
 mod read;
+mod read_happenings;
 mod read_target;
 mod read_traffic;
 mod reader;
@@ -27,6 +30,7 @@ mod words;
 
 pub use broker::{Broker, Managed, Server, Transport};
 pub use expect::{Compare, Expect, ExpectError, MetricOf, Right};
+pub use happenings::{Action, Behaviour, Churn, Event};
 pub use metric::{Metric, MetricKind};
 pub use model::*;
 pub use options::*;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::broker::Broker;
 use super::expect::Expect;
+use super::happenings::{Behaviour, Churn, Event};
 use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
 use super::sweep::{Point, Sweep};
 use super::traffic::{PayloadSize, Shape, TopicChoice};
@@ -26,6 +27,10 @@ pub struct Scenario {
     pub targets: Vec<Target>,
     /// What must hold of the result.
     pub expects: Vec<Expect>,
+    /// What is done to brokers.
+    pub events: Vec<Event>,
+    /// What some subscribers do that the others don't.
+    pub behaviours: Vec<Behaviour>,
     /// Keys that take several values.
     pub sweep: Sweep,
     /// The points of the sweep, at least one if there is any; each is a scenario of its own.
@@ -68,6 +73,10 @@ pub struct Workload {
     pub processing_delay: Delay,
     /// Messages that one subscriber works on at a time, at least 1.
     pub processing_concurrency: u32,
+    /// A connection that broke is opened again, with so much time between two attempts; `None` ends it.
+    pub reconnect: Option<Duration>,
+    /// Connections that are closed and opened again all the time.
+    pub churn: Churn,
 }
 
 /// What the bytes behind the stamp are.
@@ -138,6 +147,13 @@ pub enum Delay {
     Fixed(Duration),
     /// Exponentially distributed with this mean.
     Exponential(Duration),
+    /// For a share of the messages, and nothing for the others.
+    Share {
+        /// Of all messages, 0 to 1.
+        share: f64,
+        /// What each of them takes.
+        of: Duration,
+    },
     /// Lognormally distributed.
     Lognormal {
         /// Median of the distribution.

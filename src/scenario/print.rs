@@ -7,6 +7,7 @@ use crate::units;
 
 use super::broker::{Broker, Managed};
 use super::expect::Expect;
+use super::happenings::{Action, Behaviour, Event};
 use super::model::{Arrival, Delay, DriverConfig, Extent, Fill, Phases, Rate, Scenario, Target, Workload};
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
 use super::read::{PUBLISHER_CONNECTIONS, SUBSCRIBER_CONNECTIONS, default_connections};
@@ -28,6 +29,14 @@ impl Scenario {
         out.head("[trials]");
         out.set("count", i64::from(self.trials.count));
         out.set("seed", i64::try_from(self.trials.seed).unwrap_or(i64::MAX));
+        for one in &self.events {
+            out.head("[[event]]");
+            event(&mut out, one);
+        }
+        for one in &self.behaviours {
+            out.head("[[behaviour]]");
+            behaviour(&mut out, one);
+        }
         sweep(&mut out, &self.sweep);
         for one in &self.targets {
             out.head("[[target]]");
@@ -73,6 +82,37 @@ impl Page {
 /// `{ a = 1, "b.c" = "x" }`.
 fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, toml_edit::Value)>) -> toml_edit::Value {
     toml_edit::Value::InlineTable(pairs.into_iter().collect())
+}
+
+fn event(out: &mut Page, event: &Event) {
+    out.span("at", event.at);
+    out.set("do", event.action.word());
+    out.set("node", i64::from(event.node));
+    if event.action != Action::Kill {
+        out.span("for", event.lasting);
+    }
+    if let Some(target) = &event.target {
+        out.set("target", target.as_str());
+    }
+}
+
+fn behaviour(out: &mut Page, behaviour: &Behaviour) {
+    out.set("first", i64::from(behaviour.first));
+    out.set("count", i64::from(behaviour.count));
+    for (key, at) in [
+        ("join", behaviour.join),
+        ("leave", behaviour.leave),
+        ("rejoin", behaviour.rejoin),
+        ("stop_reading", behaviour.stop_reading),
+        ("read_again", behaviour.read_again),
+    ] {
+        if let Some(at) = at {
+            out.span(key, at);
+        }
+    }
+    if let Some(own) = behaviour.processing_delay {
+        out.set("processing_delay", delay(own));
+    }
 }
 
 /// A list of TOML values.
@@ -121,6 +161,10 @@ fn workload(out: &mut Page, workload: &Workload, swept: bool) {
     out.set("in_flight", i64::from(workload.in_flight));
     out.set("processing_delay", delay(workload.processing_delay));
     out.set("processing_concurrency", i64::from(workload.processing_concurrency));
+    out.set("reconnect", workload.reconnect.map_or_else(|| "never".to_owned(), units::duration));
+    out.set("subscriber_churn", workload.churn.subscribers);
+    out.set("publisher_churn", workload.churn.publishers);
+    out.span("churn_away", workload.churn.away);
 }
 
 fn payload(payload: &PayloadSize) -> toml_edit::Value {
@@ -200,6 +244,7 @@ fn delay(delay: Delay) -> toml_edit::Value {
     match delay {
         Delay::Fixed(span) => units::duration(span).into(),
         Delay::Exponential(mean) => inline([("exponential", units::duration(mean).into())]),
+        Delay::Share { share, of } => inline([("share", share.into()), ("of", units::duration(of).into())]),
         Delay::Lognormal { median, sigma } => {
             inline([("lognormal", units::duration(median).into()), ("sigma", sigma.into())])
         }

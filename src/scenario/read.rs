@@ -1,11 +1,11 @@
 //! From the tree to a scenario, with every default filled in.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::document::{Node, Value};
 use super::expect::Expect;
-use super::model::{Delay, Extent, Fill, Phases, Scenario, Trials, Workload};
+use super::model::{Extent, Fill, Phases, Scenario, Trials, Workload};
+use super::read_happenings;
 use super::read_target::target;
 use super::read_traffic;
 use super::reader::{Context, Reader};
@@ -46,6 +46,16 @@ pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
             .into_iter()
             .filter_map(|(path, node)| expect(&top.item(&path, node, spec::EXPECT)))
             .collect(),
+        events: top
+            .items("event")
+            .into_iter()
+            .map(|(path, node)| read_happenings::event(&top.item(&path, node, spec::EVENT)))
+            .collect(),
+        behaviours: top
+            .items("behaviour")
+            .into_iter()
+            .map(|(path, node)| read_happenings::behaviour(&top.item(&path, node, spec::BEHAVIOUR)))
+            .collect(),
         sweep: sweep(&section("sweep", spec::SWEEP)),
         points: Vec::new(),
     }
@@ -79,8 +89,10 @@ fn workload(table: &Reader<'_>) -> Workload {
         shape: read_traffic::shape(table),
         arrival: read_traffic::arrival(table),
         in_flight: table.count("in_flight", 1),
-        processing_delay: delay(table),
+        processing_delay: read_happenings::delay(table),
         processing_concurrency: table.count("processing_concurrency", 1),
+        reconnect: read_happenings::reconnect(table),
+        churn: read_happenings::churn(table),
     }
 }
 
@@ -116,25 +128,6 @@ fn fill(table: &Reader<'_>) -> Fill {
         _ => {
             table.problem("fill", "allowed is exactly one of `text`, `file` and `pool` (this with `repeat`)");
             Fill::Zero
-        }
-    }
-}
-
-fn delay(table: &Reader<'_>) -> Delay {
-    let name = "processing_delay";
-    let Some(node) = table.given(name).filter(|node| matches!(node.value, Value::Table(_))) else {
-        return Delay::Fixed(table.span(name).unwrap_or(Duration::ZERO));
-    };
-    let inner = table.table(name, node, spec::DELAY);
-    match (inner.has("exponential"), inner.has("lognormal"), inner.has("sigma")) {
-        (true, false, false) => Delay::Exponential(inner.span("exponential").unwrap_or_default()),
-        (false, true, true) => Delay::Lognormal {
-            median: inner.span("lognormal").unwrap_or_default(),
-            sigma: inner.number("sigma").unwrap_or(0.0),
-        },
-        _ => {
-            table.problem(name, "allowed is `exponential` alone, or `lognormal` with `sigma`");
-            Delay::Fixed(Duration::ZERO)
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::broker::{Server, Transport};
+use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
@@ -102,6 +103,7 @@ const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str
 const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
 const SIZE: Kind = Kind::Size { max: PAYLOAD_MAX };
 const FACTOR: Kind = Kind::Number { max: 1e6 };
+const PER_SECOND: Kind = Kind::Number { max: 10_000.0 };
 const RATIO: Kind = Kind::Number { max: 1.0 };
 
 /// The file as a whole.
@@ -116,6 +118,18 @@ pub(super) static SCENARIO: &[Key] = &[
     key("workload", Kind::Table(WORKLOAD), Default::Is("{}"), "The traffic."),
     key("phases", Kind::Table(PHASES), Default::Is("{}"), "Warm-up, measurement and drain."),
     key("trials", Kind::Table(TRIALS), Default::Is("{}"), "How often, and from which seed."),
+    key(
+        "event",
+        Kind::List { min: 0, of: &Kind::Table(EVENT) },
+        Default::Is("[]"),
+        "What is done to brokers at given times, one [[event]] each.",
+    ),
+    key(
+        "behaviour",
+        Kind::List { min: 0, of: &Kind::Table(BEHAVIOUR) },
+        Default::Is("[]"),
+        "What some subscribers do that the others don't, one [[behaviour]] each.",
+    ),
     key("sweep", Kind::Table(SWEEP), Default::Is("{}"), "Keys that take several values, one point for each."),
     key(
         "target",
@@ -209,6 +223,20 @@ pub(super) static WORKLOAD: &[Key] = &[
         "Simulated work of a subscriber for each message.",
     ),
     key("processing_concurrency", COUNT, Default::Is("1"), "Messages one subscriber works on at a time."),
+    key(
+        "reconnect",
+        Kind::AnyOf(&[Kind::Literal("never"), Kind::Span]),
+        Default::Is("\"never\""),
+        "Open a connection that broke again, with so much time between two attempts; each break is counted.",
+    ),
+    key(
+        "subscriber_churn",
+        PER_SECOND,
+        Default::Is("0.0"),
+        "Subscribing connections closed and opened again per second, one after the other.",
+    ),
+    key("publisher_churn", PER_SECOND, Default::Is("0.0"), "The same for publishing connections."),
+    key("churn_away", Kind::Span, Default::Is("\"100ms\""), "How long each of them stays away."),
 ];
 
 /// `payload = { … }`: `weighted`, `from` with `to`, or `lognormal` with `sigma` and `max`.
@@ -302,11 +330,13 @@ pub(super) static FILL: &[Key] = &[
     ),
 ];
 
-/// `processing_delay = { … }`: `exponential`, or `lognormal` with `sigma`.
+/// `processing_delay = { … }`: `exponential`, `lognormal` with `sigma`, or `share` with `of`.
 pub(super) static DELAY: &[Key] = &[
     key("exponential", Kind::Span, Default::Absent, "Mean of an exponential distribution."),
     key("lognormal", Kind::Span, Default::Absent, "Median of a lognormal distribution."),
     key("sigma", Kind::Number { max: 5.0 }, Default::Absent, "Standard deviation of its logarithm."),
+    key("share", RATIO, Default::Absent, "Share of the messages that take any time at all."),
+    key("of", Kind::Span, Default::Absent, "What each of them takes."),
 ];
 
 /// `[phases]`.
@@ -338,6 +368,42 @@ pub(super) static TRIALS: &[Key] = &[
         "Trials of each target, in turn; fewer than 5 judge no percentile.",
     ),
     key("seed", Kind::Whole { min: 0, max: SEED_MAX }, Default::Is("42"), "Seeds everything random."),
+];
+
+/// `[[event]]`.
+pub(super) static EVENT: &[Key] = &[
+    key("at", Kind::Span, Default::Required, "When, since the start of the measured phase."),
+    key(
+        "do",
+        Kind::Word(words::<Action>),
+        Default::Required,
+        "SIGKILL; SIGSTOP and, after a while, SIGCONT; or SIGKILL and, after a while, a new start with the same data.",
+    ),
+    key("node", Kind::Whole { min: 0, max: 63 }, Default::Is("0"), "Which server of the broker."),
+    key("for", Kind::Span, Default::Absent, "How long a pause lasts, or a restarted server stays away (0s)."),
+    key("target", Kind::Text, Default::Absent, "The target it concerns; each of them if absent."),
+];
+
+/// `[[behaviour]]`; times are since the start of the measured phase.
+pub(super) static BEHAVIOUR: &[Key] = &[
+    key(
+        "first",
+        Kind::Whole { min: 0, max: ACTORS_MAX - 1 },
+        Default::Is("0"),
+        "The first subscriber it concerns.",
+    ),
+    key("count", COUNT, Default::Is("1"), "How many."),
+    key("join", Kind::Span, Default::Absent, "They subscribe only then."),
+    key("leave", Kind::Span, Default::Absent, "They close their connections then."),
+    key("rejoin", Kind::Span, Default::Absent, "They subscribe again then."),
+    key("stop_reading", Kind::Span, Default::Absent, "They stay connected and read nothing from then on."),
+    key("read_again", Kind::Span, Default::Absent, "They read again from then on; never if absent."),
+    key(
+        "processing_delay",
+        Kind::AnyOf(&[Kind::Span, Kind::Table(DELAY)]),
+        Default::Absent,
+        "Their own simulated work for each message.",
+    ),
 ];
 
 /// `[sweep]`.

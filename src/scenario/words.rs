@@ -1,6 +1,7 @@
 //! Values that a scenario names by a word.
 
 use super::broker::{Server, Transport};
+use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
 use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
 use super::sweep::Combine;
@@ -28,6 +29,11 @@ impl Word for Subscribe {
 impl Word for Delivery {
     const WORDS: &'static [(&'static str, Self)] =
         &[("fan_out", Self::FanOut), ("work_queue", Self::WorkQueue)];
+}
+
+impl Word for Action {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("kill", Self::Kill), ("pause", Self::Pause), ("restart", Self::Restart)];
 }
 
 impl Word for Combine {

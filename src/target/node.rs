@@ -109,6 +109,12 @@ impl Node {
         Some(living.plus(self.used_before()))
     }
 
+    /// Whether all its processes are stopped, as the kernel tells.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        !self.pids.is_empty() && self.pids.iter().all(|&pid| os::is_stopped(pid))
+    }
+
     /// What processes that are gone have used.
     pub(super) fn used_before(&self) -> ProcessSample {
         ProcessSample { cpu_ns: self.earlier_cpu_ns, rss_bytes: 0 }

@@ -85,14 +85,23 @@ pub(super) fn group_members(group: u32) -> Vec<u32> {
     members
 }
 
-/// Field 5 of /proc/PID/stat (proc(5)), unless field 3 says that it is a zombie; the name in field 2 may hold
-/// spaces and brackets.
+/// The process group, unless the process is a zombie.
 fn group_of(pid: u32) -> Option<u32> {
+    let (state, group) = state_and_group(pid)?;
+    (state != 'Z' && state != 'X').then_some(group)
+}
+
+/// Whether a signal has stopped the process.
+pub(super) fn is_stopped(pid: u32) -> bool {
+    state_and_group(pid).is_some_and(|(state, _)| state == 'T')
+}
+
+/// Fields 3 and 5 of /proc/PID/stat (proc(5)); the name in field 2 may hold spaces and brackets.
+fn state_and_group(pid: u32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(group)
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(1)?.parse().ok()?))
 }
 
 /// The process's CPU clock: nanoseconds, where /proc/PID/stat counts in hundredths of a second.

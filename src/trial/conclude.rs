@@ -13,9 +13,10 @@ use super::{TrialOutcome, TrialPlan};
 use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
-    Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, Latencies, LatencyHistogram,
-    LedgerSums, MessageId, NodeResources, Phase, Ranking, Resources, SlowMessage, Slowest, TimelineRow,
-    Trace, TrialRecord, close_books, close_counting, judge,
+    Backlog, Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, EventRecord,
+    Latencies, LatencyHistogram, LedgerSums, MessageId, NodeResources, Outage, Phase, Ranking, Resources,
+    Silence, SlowMessage, Slowest, Stretch, TimelineRow, Trace, TrialRecord, close_books, close_counting,
+    judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -69,6 +70,11 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         resources: resources(&remains),
         started_at: rfc3339(remains.started.1 + watched.measured.0),
         seconds,
+        outage: outage(noted.silences.iter(), &remains),
+        answer_outage: outage(remains.publishing.iter().flat_map(|report| &report.silences), &remains)
+            .filter(|_| setup.answers),
+        backlog: Some(backlog(&remains)),
+        events: watched.events.clone(),
         timeline: timeline(&remains),
         slowest: traced(&noted.slowest, &remains.publishing),
         server_counters: changes(&remains.counters),
@@ -101,6 +107,26 @@ fn traced(slowest: &Slowest, publishing: &[PublishingReport]) -> Vec<SlowMessage
     messages
 }
 
+/// The longest silence up to the end of the measured phase.
+fn outage<'a>(silences: impl Iterator<Item = &'a Silence>, remains: &Remains<'_>) -> Option<Outage> {
+    let end = remains.watched.measured.1;
+    let longest = silences.map(|silence| silence.until(end)).reduce(Stretch::longer)?;
+    Some(Outage { from_s: longest.from as f64 / 1e9, seconds: longest.length() as f64 / 1e9 })
+}
+
+fn backlog(remains: &Remains<'_>) -> Backlog {
+    let most = remains.watched.most_open;
+    let drain = most.drained.map(|(at, arrived)| ((at - most.at.0) as f64 / 1e9, arrived - most.at.1));
+    Backlog {
+        deliveries: most.deliveries,
+        at_s: most.at.0 as f64 / 1e9,
+        drain_s: drain.map(|(seconds, _)| seconds),
+        drain_per_s: drain
+            .filter(|(seconds, _)| *seconds > 0.0)
+            .map(|(seconds, count)| count as f64 / seconds),
+    }
+}
+
 /// The timeline with what the schedule asked for in each interval.
 fn timeline(remains: &Remains<'_>) -> Vec<TimelineRow> {
     let begins = std::iter::once(0.0).chain(remains.collected.rows.iter().map(|row| row.second));
@@ -120,6 +146,7 @@ struct Noted {
     counted: CountingLedger,
     subscribers: Vec<CoarseHistogram>,
     slowest: Slowest,
+    silences: Vec<Silence>,
     unidentified: u64,
 }
 
@@ -132,6 +159,7 @@ impl Noted {
             all.counted.redelivered += noted.counted.redelivered;
             all.subscribers.extend(noted.rest.subscribers);
             all.slowest.merge(&noted.rest.slowest);
+            all.silences.extend(noted.silences);
             all.unidentified += noted.unidentified;
         }
         all
@@ -228,8 +256,8 @@ fn changes((before, after): &(Counters, Option<Counters>)) -> Vec<CounterChange>
 
 /// What a reader has to know besides.
 fn notes(remains: &Remains<'_>) -> Vec<String> {
-    let mut notes = Vec::new();
     let watched = &remains.watched;
+    let mut notes: Vec<String> = watched.events.iter().map(EventRecord::line).collect();
     if let Some(how) = &watched.broker_died {
         notes.push(format!("the broker ended in the middle of the trial: {how}"));
     }

@@ -2,7 +2,8 @@
 
 use super::conclude::Remains;
 use crate::measure::{
-    Evidence, LatencyHistogram, LittleEvidence, Phase, Quantiles, ThreadEvidence, TrialRecord, WarmUpEvidence,
+    EventRecord, Evidence, LatencyHistogram, LittleEvidence, Phase, Quantiles, ThreadEvidence, TrialRecord,
+    WarmUpEvidence,
 };
 use crate::scenario::Extent;
 
@@ -28,12 +29,20 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
         steal,
         hiccups: worst(&remains.hiccups),
         counts: record.counts.clone(),
+        // What the scenario itself does to the broker is no surprise.
         broker_restarted: watched.broker_died.is_some()
-            || after.as_ref().is_some_and(|after| after.server != before.server),
+            || (watched.events.is_empty()
+                && after.as_ref().is_some_and(|after| after.server != before.server)),
         unlike: remains.plan.unlike.map(str::to_owned),
         client_drops: remains.subscribing.iter().map(|report| report.client_drops).sum(),
         negative,
         above_range,
+        failed_events: watched
+            .events
+            .iter()
+            .filter(|event| event.failure.is_some())
+            .map(EventRecord::line)
+            .collect(),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
     };
     LedgerExtent {
         rate_per_lane: rate * busiest,
-        lateness: lateness.saturating_add(scenario.phases.drain),
+        lateness: lateness.saturating_add(scenario.phases.drain).saturating_add(scenario.longest_absence()),
         in_flight: u64::from(workload.in_flight).div_ceil(lanes) + burst.ceil() as u64,
         lanes,
         slots: slots(&topology),

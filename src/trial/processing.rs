@@ -13,6 +13,13 @@ fn draw(delay: Delay, prng: &mut Prng) -> Nanos {
     match delay {
         Delay::Fixed(time) => time.as_nanos() as Nanos,
         Delay::Exponential(mean) => (mean.as_nanos() as f64 * prng.exponential()) as Nanos,
+        Delay::Share { share, of } => {
+            if prng.unit() < share {
+                of.as_nanos() as Nanos
+            } else {
+                0
+            }
+        }
         Delay::Lognormal { median, sigma } => {
             (median.as_nanos() as f64 * (sigma * prng.normal()).exp()) as Nanos
         }
@@ -21,7 +28,11 @@ fn draw(delay: Delay, prng: &mut Prng) -> Nanos {
 
 /// Whether a delay never takes any time.
 pub(super) fn is_none(delay: Delay) -> bool {
-    matches!(delay, Delay::Fixed(time) if time.is_zero())
+    match delay {
+        Delay::Fixed(time) => time.is_zero(),
+        Delay::Share { share, of } => share == 0.0 || of.is_zero(),
+        Delay::Exponential(_) | Delay::Lognormal { .. } => false,
+    }
 }
 
 /// The workers of one subscriber. Each message waits for the first free worker, is handled, and is then to
@@ -63,6 +74,11 @@ impl Workers {
     /// When the next message is done, if one wants an acknowledgement.
     pub(super) fn next_done(&self) -> Option<Nanos> {
         self.done.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The connection is gone: what was not acknowledged on it never will be.
+    pub(super) fn forget(&mut self) {
+        self.done.clear();
     }
 
     /// Moves what is done by `now` into `tokens`.

@@ -49,6 +49,11 @@ impl Listener {
         drop(self.0.wait_for(|stage| *stage == Stage::Stop).await);
     }
 
+    /// Whether it is the end.
+    pub(super) fn stopped(&self) -> bool {
+        *self.0.borrow() == Stage::Stop || self.0.has_changed().is_err()
+    }
+
     /// Whether nothing more is to be sent.
     pub(super) fn drains(&self) -> bool {
         matches!(*self.0.borrow(), Stage::Drain | Stage::Stop) || self.0.has_changed().is_err()

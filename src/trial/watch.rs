@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrialPlan;
+use super::happening::Happenings;
 use super::setup::Setup;
 use super::signal::Totals;
 use crate::clock::Nanos;
-use crate::measure::{CpuTimes, Hiccups, Host, Live, Phase, Threads, Timeline};
+use crate::measure::{CpuTimes, EventRecord, Hiccups, Host, Live, Phase, Threads, Timeline};
 use crate::scenario::Extent;
 use crate::target::{Broker, ProcessSample};
 
@@ -54,6 +55,10 @@ pub(super) struct Watched {
     pub(super) measured: (Nanos, Nanos),
     /// Sum and number of samples of deliveries in flight in the measured phase.
     pub(super) in_flight: (f64, u64),
+    /// The largest backlog from the start of the measured phase on.
+    pub(super) most_open: MostOpen,
+    /// What was done to the broker.
+    pub(super) events: Vec<EventRecord>,
     /// How the broker ended, if it did so by itself.
     pub(super) broker_died: Option<String>,
     /// The user ended the trial early.
@@ -73,6 +78,17 @@ pub(super) struct NodeUse {
     pub(super) rss_max: Option<u64>,
 }
 
+/// The largest backlog.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MostOpen {
+    /// Deliveries under way.
+    pub(super) deliveries: u64,
+    /// When, and how many had arrived by then.
+    pub(super) at: (Nanos, u64),
+    /// The same when a hundredth of it was left.
+    pub(super) drained: Option<(Nanos, u64)>,
+}
+
 /// Watches one trial.
 pub(super) struct Watch<'a> {
     setup: &'a Arc<Setup>,
@@ -88,6 +104,7 @@ pub(super) struct Watch<'a> {
     moved: (Nanos, u64),
     measuring: bool,
     last_sample: Option<(Nanos, ProcessSample)>,
+    happenings: Happenings,
     seen: Watched,
 }
 
@@ -116,6 +133,7 @@ impl<'a> Watch<'a> {
             moved: (0, 0),
             measuring: false,
             last_sample: None,
+            happenings: Happenings::of(plan),
             seen: Watched::default(),
         }
     }
@@ -133,6 +151,7 @@ impl<'a> Watch<'a> {
             interval.tick().await;
             let now = self.now();
             self.look(now, broker, live);
+            self.happen(broker).await;
             let all_sent = Totals::read(&self.setup.totals.done_sending) >= connections;
             let over = limit.is_some_and(|limit| now > limit) || self.stands_still(now);
             if all_sent || over || self.seen.interrupted || self.seen.broker_died.is_some() {
@@ -177,6 +196,7 @@ impl<'a> Watch<'a> {
             interval.tick().await;
             let now = self.now();
             self.look(now, broker, live);
+            self.happen(broker).await;
             let totals = &self.setup.totals;
             let arrived_all = Totals::read(&totals.arrived) >= Totals::read(&totals.expected);
             let answered_all =
@@ -212,7 +232,27 @@ impl<'a> Watch<'a> {
             self.start_of_measuring(broker, self.now());
             self.end_of_measuring(broker);
         }
+        self.seen.events = std::mem::take(&mut self.happenings).end(broker);
         self.seen
+    }
+
+    /// Does to the broker what is due.
+    async fn happen(&mut self, broker: &mut Broker) {
+        let (setup, start) = (self.setup, self.start);
+        while self.happenings.due(self.now()) {
+            self.happenings.next(broker, || setup.clock.now().saturating_sub(start)).await;
+        }
+    }
+
+    /// Notes the largest backlog and how it goes away.
+    fn backlog(&mut self, now: Nanos) {
+        let (open, arrived) = (self.open(), Totals::read(&self.setup.totals.arrived));
+        let seen = &mut self.seen.most_open;
+        if open > seen.deliveries {
+            *seen = MostOpen { deliveries: open, at: (now, arrived), drained: None };
+        } else if seen.drained.is_none() && open * 100 <= seen.deliveries {
+            seen.drained = Some((now, arrived));
+        }
     }
 
     /// One look at everything.
@@ -223,6 +263,9 @@ impl<'a> Watch<'a> {
         if self.measuring {
             self.seen.in_flight.0 += self.open() as f64;
             self.seen.in_flight.1 += 1;
+        }
+        if now >= self.setup.measure_from {
+            self.backlog(now);
         }
         if self.ticks.is_multiple_of(TICKS_PER_SAMPLE) {
             self.sample(now, broker);

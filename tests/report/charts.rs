@@ -43,6 +43,7 @@ fn over_time() -> OverTime {
     OverTime {
         title: "Over time: redis-vs-jetstream".to_owned(),
         subtitle: "median trial of each target".to_owned(),
+        marks: vec![(2.0, "kill node 0".to_owned())],
         phases: vec![
             phase("warm-up", 0.0, 2.0, false),
             phase("measure", 2.0, 12.0, true),
@@ -190,7 +191,9 @@ fn a_chart_of_nothing_is_an_empty_sheet_and_no_panic() {
     };
     assert!(charts::svg(&empty).unwrap().contains("50 %"));
     let (title, subtitle) = ("t".to_owned(), String::new());
-    assert!(charts::svg(&OverTime { title, subtitle, phases: vec![], series: vec![] }).is_ok());
+    assert!(
+        charts::svg(&OverTime { title, subtitle, phases: vec![], marks: vec![], series: vec![] }).is_ok()
+    );
     let (title, subtitle) = ("t".to_owned(), String::new());
     assert!(charts::svg(&Bars { title, subtitle, rows: vec![], panels: vec![] }).is_ok());
 }

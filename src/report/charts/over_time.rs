@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::sheet::{self, Area, Chart, Plot, drawn, px, text_style};
-use super::style::{QUIET, SHADE};
+use super::style::{INK, QUIET, SHADE};
 use crate::report::error::ReportError;
 use crate::report::humanise;
 
@@ -17,6 +17,8 @@ pub struct OverTime {
     pub subtitle: String,
     /// Where the phases of the trial begin and end, in seconds since its start.
     pub phases: Vec<PhaseSpan>,
+    /// What was done to brokers: seconds since the trial's start, and in words.
+    pub marks: Vec<(f64, String)>,
     /// One per target, usually its median trial.
     pub series: Vec<TimeSeries>,
 }
@@ -129,6 +131,28 @@ impl OverTime {
             let at = (left + px(4.0, scale), px(3.0, scale));
             let area = plot.plotting_area().strip_coord_spec();
             drawn(area.draw_text(&phase.name, &text_style(12.0, &QUIET, scale), at))?;
+        }
+        self.mark(plot, top, scale)
+    }
+
+    /// A line from top to bottom for each thing that was done, with its words.
+    fn mark<DB: DrawingBackend>(
+        &self,
+        plot: &mut Plot<'_, DB>,
+        top: f64,
+        scale: f64,
+    ) -> Result<(), ReportError>
+    where
+        DB::ErrorType: 'static,
+    {
+        for (row, (second, words)) in self.marks.iter().enumerate() {
+            let ends = [(*second, f64::NEG_INFINITY), (*second, f64::INFINITY)];
+            drawn(plot.draw_series([PathElement::new(ends, INK.stroke_width(px(1.0, scale) as u32))]))?;
+            let left = plot.backend_coord(&(*second, top)).0 - plot.plotting_area().get_base_pixel().0;
+            let below = 18.0 + 14.0 * (row % 4) as f64;
+            let at = (left + px(4.0, scale), px(below, scale));
+            let area = plot.plotting_area().strip_coord_spec();
+            drawn(area.draw_text(words, &text_style(12.0, &INK, scale), at))?;
         }
         Ok(())
     }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::super::inquiries::Replies;
 use super::super::payload::Bodies;
 use super::super::processing::Unanswered;
+use super::super::reopen::{Reopening, pause};
 use super::super::setup::Setup;
 use super::super::signal::{Listener, Totals};
 use crate::clock::Nanos;
-use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
-use crate::load::{Due, Limit, PacerHandle, Schedule, SpinMeter, Turn, Window};
-use crate::measure::{MessageId, PublishRecorder, Stamp, Tail, Trace, Trail};
+use crate::driver::{AckRun, Driver, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
+use crate::load::{Change, Due, Limit, PacerHandle, Presence, Schedule, SpinMeter, Turn, Window};
+use crate::measure::{MessageId, PublishRecorder, Silence, Stamp, Tail, Trace, Trail};
 use crate::scenario::LaneId;
 
 /// Bytes of payload handed to a driver between two writes, at most.
@@ -86,6 +87,7 @@ struct Waiting {
 struct Answers {
     shared: Shared,
     unanswered: Unanswered<Waiting>,
+    silence: Silence,
 }
 
 impl Answers {
@@ -94,6 +96,7 @@ impl Answers {
         let setup = &self.shared.setup;
         self.shared.meter.worked();
         let at = self.shared.now();
+        self.silence.heard(at);
         let mut recorder = self.shared.recorder.borrow_mut();
         let mut trail = self.shared.trail.borrow_mut();
         let mut accepted = 0;
@@ -132,9 +135,17 @@ impl Answers {
 }
 
 /// One publishing connection.
-pub(super) struct Connection<P> {
+pub(super) struct Connection<D: Driver> {
     id: u32,
-    publisher: P,
+    driver: D,
+    publisher: D::Publisher,
+    presence: Presence,
+    reopening: Reopening,
+    /// What it is told to send; `None` at rate max.
+    schedule: Option<Schedule>,
+    /// Whose turn it is, and messages of the measured phase so far, at rate max.
+    turn: Turn,
+    measured: u64,
     bodies: Bodies,
     answers: Answers,
     replies: Replies,
@@ -144,31 +155,57 @@ pub(super) struct Connection<P> {
     error: Option<DriverError>,
 }
 
-impl<P: Publisher> Connection<P> {
-    /// A connection that publishes `bodies` through `publisher`.
-    pub(super) fn new(shared: Shared, id: u32, publisher: P, bodies: Bodies) -> Self {
+/// Why a connection stopped sending.
+enum Ended {
+    /// Everything is sent, or the time is over.
+    Over,
+    /// The scenario has it leave for a while.
+    Leaves,
+}
+
+impl<D: Driver> Connection<D> {
+    /// A connection that publishes `bodies` through `publisher`, or one that `driver` opens in its place.
+    pub(super) fn new(
+        shared: Shared,
+        id: u32,
+        (driver, publisher): (D, D::Publisher),
+        schedule: Option<Schedule>,
+        bodies: Bodies,
+    ) -> Self {
         let setup = &shared.setup;
         let connections = u64::from(setup.topology.publisher_connections);
         let size = u64::from(setup.scenario.workload.in_flight).div_ceil(connections);
         let window = Window::new(&setup.topology, id, size);
-        let answers = Answers { shared, unanswered: Unanswered::default() };
-        let replies = Replies::default();
-        Self { id, publisher, bodies, answers, replies, window, held: None, error: None }
+        let silence = Silence::since(setup.measure_from);
+        Self {
+            id,
+            driver,
+            publisher,
+            presence: Presence::of_publisher(&setup.scenario, id),
+            reopening: Reopening::new(setup),
+            schedule,
+            turn: Turn::new(&setup.topology, id),
+            measured: 0,
+            bodies,
+            answers: Answers { shared, unanswered: Unanswered::default(), silence },
+            replies: Replies::default(),
+            window,
+            held: None,
+            error: None,
+        }
     }
 
     /// Publishes until the schedule is over, then waits for answers and stays open until told to stop. An
-    /// error ends the publishing and is given back; the others go on.
+    /// error ends the publishing, but where a broken connection is to be opened again; the others go on.
     pub(super) async fn run(mut self, pacer: Option<PacerHandle>, mut listener: Listener) -> Report {
-        let result = match pacer {
-            Some(pacer) => self.open_loop(&pacer, &mut listener).await,
-            None => self.closed_loop(&mut listener).await,
-        };
+        let mut result = self.publish(pacer.as_ref(), &mut listener).await;
         let totals = &self.answers.shared.setup.totals;
         Totals::add(&totals.done_sending, 1);
-        let result = match result {
-            Ok(()) => self.last_answers(&mut listener).await,
-            broken => broken,
-        };
+        if let Ok(true) = result {
+            let last = self.last_answers(&mut listener).await;
+            let setup = &self.answers.shared.setup;
+            result = last.or_else(|error| self.reopening.may_after(error, setup)).map(|()| true);
+        }
         if result.is_err() {
             Totals::add(&self.answers.shared.setup.totals.disconnects, 1);
         }
@@ -177,17 +214,104 @@ impl<P: Publisher> Connection<P> {
         listener.stop().await;
         self.reply(false);
         let traces = self.replies.into_found().collect();
-        Report { error: result.err().or(self.error), forgiven: self.window.forgiven(), traces }
+        let mut errors = self.reopening.errors;
+        errors.extend(result.err().or(self.error));
+        Report { errors, forgiven: self.window.forgiven(), traces, silence: self.answers.silence }
+    }
+
+    /// Sends everything, on one connection after the other where the scenario wants that. Says whether there is a
+    /// connection in the end.
+    async fn publish(
+        &mut self,
+        pacer: Option<&PacerHandle>,
+        listener: &mut Listener,
+    ) -> Result<bool, DriverError> {
+        loop {
+            let ended = match pacer {
+                Some(pacer) => self.open_loop(pacer, listener).await,
+                None => self.closed_loop(listener).await,
+            };
+            match ended {
+                Ok(Ended::Over) => return Ok(true),
+                Ok(Ended::Leaves) => self.leave(listener).await?,
+                Err(error) => self.reopening.may_after(error, &self.answers.shared.setup)?,
+            }
+            if !self.open(listener).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Waits for the answers that are still to come, within limits, and for the time to come back.
+    async fn leave(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+        self.presence.pass();
+        let answers = tokio::time::timeout(CREDIT_TIMEOUT, self.last_answers(listener)).await;
+        answers.unwrap_or(Ok(()))?;
+        if let Some((at, Change::Come)) = self.presence.next() {
+            self.presence.pass();
+            let left = at.saturating_sub(self.answers.shared.now());
+            pause(Duration::from_nanos(left), listener).await;
+        }
+        Ok(())
+    }
+
+    /// Opens a connection in place of the one that is gone; false if the time is over before. Messages without an
+    /// answer stay without.
+    async fn open(&mut self, listener: &mut Listener) -> Result<bool, DriverError> {
+        let setup = Arc::clone(&self.answers.shared.setup);
+        while !listener.drains() {
+            let opening = self.driver.publisher(&setup.topology, self.id);
+            match self.reopening.attempt(opening, listener).await {
+                Some(Ok(publisher)) => {
+                    self.publisher = publisher;
+                    self.answers.unanswered = Unanswered::default();
+                    return Ok(true);
+                }
+                Some(Err(error)) => self.reopening.failed(error)?,
+                None => break,
+            }
+            pause(self.reopening.every, listener).await;
+        }
+        Ok(false)
+    }
+
+    /// Time until the scenario has it leave; a year if it doesn't.
+    fn until_change(&self) -> Duration {
+        self.presence.next().map_or(Duration::from_secs(365 * 24 * 3600), |(at, _)| {
+            Duration::from_nanos(at.saturating_sub(self.answers.shared.now()))
+        })
+    }
+
+    /// Whether it is time to leave.
+    fn leaves(&self) -> bool {
+        self.presence.next().is_some_and(|(at, _)| at <= self.answers.shared.now())
     }
 
     /// The schedule decides: every released message goes as soon as window, driver and socket allow.
-    async fn open_loop(&mut self, pacer: &PacerHandle, listener: &mut Listener) -> Result<(), DriverError> {
-        let setup = Arc::clone(&self.answers.shared.setup);
-        let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
-        let Some(pace) = &setup.pace else { return Ok(()) };
-        let load = (setup.scenario.workload.arrival, pace);
-        let mut schedule = Schedule::new(&setup.topology, self.id, load, limit, setup.seed);
+    async fn open_loop(
+        &mut self,
+        pacer: &PacerHandle,
+        listener: &mut Listener,
+    ) -> Result<Ended, DriverError> {
+        let Some(mut schedule) = self.schedule.take() else { return Ok(Ended::Over) };
+        let ended = self.follow(&mut schedule, pacer, listener).await;
+        self.schedule = Some(schedule);
+        ended
+    }
+
+    async fn follow(
+        &mut self,
+        schedule: &mut Schedule,
+        pacer: &PacerHandle,
+        listener: &mut Listener,
+    ) -> Result<Ended, DriverError> {
+        let changes = self.presence.next().is_some();
+        let change = tokio::time::sleep(self.until_change());
+        tokio::pin!(change);
         loop {
+            if changes && self.leaves() {
+                return Ok(Ended::Leaves);
+            }
             let room = self.room();
             let appended = self.batch(room, || {
                 let woken = pacer.take()?;
@@ -202,34 +326,39 @@ impl<P: Publisher> Connection<P> {
             tokio::select! {
                 biased;
                 answered = publisher.acks(&mut settle) => answered?,
-                more = pacer.released(), if room > 0 => if !more { return Ok(()) },
-                () = listener.drain() => return Ok(()),
+                more = pacer.released(), if room > 0 => if !more { return Ok(Ended::Over) },
+                () = listener.drain() => return Ok(Ended::Over),
                 () = tokio::time::sleep(CREDIT_TIMEOUT), if room == 0 => {}
+                () = &mut change, if changes => {}
             }
         }
     }
 
     /// The window decides: as many as it allows, until the phase ends.
-    async fn closed_loop(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
+    async fn closed_loop(&mut self, listener: &mut Listener) -> Result<Ended, DriverError> {
         let setup = Arc::clone(&self.answers.shared.setup);
         let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
-        let mut turn = Turn::new(&setup.topology, self.id);
-        let mut measured = 0;
+        let mut turn = self.turn.clone();
         let mut refilling = true;
         loop {
             let now = self.answers.shared.now();
-            if now >= limit.until || measured >= limit.measured || listener.drains() {
-                return Ok(());
+            if now >= limit.until || self.measured >= limit.measured || listener.drains() {
+                return Ok(Ended::Over);
+            }
+            if self.leaves() {
+                return Ok(Ended::Leaves);
             }
             let counts = setup.measured(now);
             let room = if refilling { self.room() } else { self.refill() };
-            let room = if counts { room.min(limit.measured - measured) } else { room };
+            let room = if counts { room.min(limit.measured - self.measured) } else { room };
             let appended = self.batch(room, || {
                 let due = Due { publisher: turn.publisher, round: turn.round, intended: now };
                 turn.pass();
                 Some((due, None))
-            })?;
-            measured += if counts { appended } else { 0 };
+            });
+            self.turn = turn.clone();
+            let appended = appended?;
+            self.measured += if counts { appended } else { 0 };
             refilling = appended > 0;
             if appended > 0 || self.held.is_some() {
                 self.flush().await?;
@@ -268,26 +397,32 @@ impl<P: Publisher> Connection<P> {
     ) -> Result<u64, DriverError> {
         let room = room.min(BATCH_MESSAGES);
         let sent = self.answers.shared.now();
-        let (mut appended, mut bytes) = (0, 0);
+        let (mut appended, mut bytes, mut broken) = (0, 0, None);
         while appended < room && bytes < BATCH_BYTES {
             let Some((due, woken)) = self.held.take().or_else(&mut next) else { break };
-            let Some(size) = self.append(due, woken, sent)? else {
-                self.held = Some((due, woken));
-                break;
-            };
-            appended += 1;
-            bytes += size + FRAME_BYTES;
+            match self.append(due, woken, sent) {
+                Ok(Some(size)) => {
+                    appended += 1;
+                    bytes += size + FRAME_BYTES;
+                }
+                // It goes first when there is room, or another connection.
+                full_or_broken => {
+                    self.held = Some((due, woken));
+                    broken = full_or_broken.err();
+                    break;
+                }
+            }
         }
         if appended > 0 {
             self.answers.shared.meter.worked();
             Totals::add(&self.answers.shared.setup.totals.sent, appended);
         }
-        Ok(appended)
+        broken.map_or(Ok(appended), Err)
     }
 
     /// Stamps one message and hands it to the driver, and says how large it is; `None` if the driver has no room.
     fn append(&mut self, due: Due, woken: Option<Nanos>, sent: Nanos) -> Result<Option<usize>, DriverError> {
-        let Answers { shared, unanswered } = &mut self.answers;
+        let Answers { shared, unanswered, .. } = &mut self.answers;
         let setup = &shared.setup;
         let lane = setup.lanes.lane(&setup.topology, due.publisher, due.round);
         let topic = setup.topology.topic_of(lane);
@@ -389,8 +524,10 @@ impl<P: Publisher> Connection<P> {
 /// What a connection says when it is done.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// Why it ended early, or the first refusal.
-    pub(super) error: Option<DriverError>,
+    /// Why it was opened again or ended early, or the first refusal.
+    pub(super) errors: Vec<DriverError>,
+    /// The longest time without an answer.
+    pub(super) silence: Silence,
     /// Credit that came back without being accounted for.
     pub(super) forgiven: u64,
     /// What receivers asked about slow messages, and the answers.

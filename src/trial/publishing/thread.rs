@@ -11,9 +11,9 @@ use tokio::task::LocalSet;
 
 use super::connection::{Connection, LaneState, Report, Shared};
 use crate::clock::Nanos;
-use crate::driver::{Driver, DriverError, ErrorKind, Publisher};
+use crate::driver::{Driver, DriverError, ErrorKind};
 use crate::load::{Limit, Pacer, PacerHandle, Schedule, SpinMeter};
-use crate::measure::{MessageId, PublishRecorder, Trace, Trail};
+use crate::measure::{MessageId, PublishRecorder, Silence, Trace, Trail};
 use crate::trial::payload::Bodies;
 use crate::trial::setup::Setup;
 use crate::trial::signal::Listener;
@@ -27,6 +27,8 @@ pub(in crate::trial) struct PublishingReport {
     pub(in crate::trial) forgiven: u64,
     /// What receivers asked about slow messages, and the answers.
     pub(in crate::trial) traces: Vec<(MessageId, Trace)>,
+    /// The longest times without an answer, connection by connection.
+    pub(in crate::trial) silences: Vec<Silence>,
     /// Time spun before due times in the measured phase, ns.
     pub(in crate::trial) spun: Nanos,
 }
@@ -94,12 +96,13 @@ async fn run<D: Driver>(
         setup,
         start,
     };
-    let reports = publish(&shared, share.spin, publishers, &listener).await?;
+    let reports = publish(&shared, (&driver, share.spin), publishers, &listener).await?;
     let mut report = PublishingReport::empty();
     report.spun = shared.meter.total();
     for connection in reports {
         report.forgiven += connection.forgiven;
-        report.errors.extend(connection.error);
+        report.errors.extend(connection.errors);
+        report.silences.push(connection.silence);
         report.traces.extend(connection.traces);
     }
     if let Ok(recorder) = Rc::try_unwrap(shared.recorder) {
@@ -109,10 +112,10 @@ async fn run<D: Driver>(
 }
 
 /// Runs all connections and the pacer to their end.
-async fn publish<P: Publisher + 'static>(
+async fn publish<D: Driver>(
     shared: &Shared,
-    spin: bool,
-    publishers: Vec<(u32, P)>,
+    (driver, spin): (&D, bool),
+    publishers: Vec<(u32, D::Publisher)>,
     listener: &Listener,
 ) -> Result<Vec<Report>, DriverError> {
     let setup = &shared.setup;
@@ -121,14 +124,14 @@ async fn publish<P: Publisher + 'static>(
     let mut pacer = Pacer::new(clock, shared.start, spin, Rc::clone(&shared.meter));
     let mut tasks = Vec::new();
     for (id, publisher) in publishers {
-        let handle = setup.pace.as_ref().map(|pace| {
+        let schedule = setup.pace.as_ref().map(|pace| {
             let limit = Limit::of(&setup.scenario.phases, &setup.topology, id);
-            let schedule = Schedule::new(&setup.topology, id, (workload.arrival, pace), limit, setup.seed);
-            pacer.add(schedule)
+            Schedule::new(&setup.topology, id, (workload.arrival, pace), limit, setup.seed)
         });
+        let handle = schedule.clone().map(|schedule| pacer.add(schedule));
         let bodies = Bodies::new(&workload.fill, workload.payload.max(), setup.seed ^ u64::from(id))
             .map_err(|error| harness_error("the payload can't be made", error))?;
-        let connection = Connection::new(shared.clone(), id, publisher, bodies);
+        let connection = Connection::new(shared.clone(), id, (driver.clone(), publisher), schedule, bodies);
         tasks.push(tokio::task::spawn_local(start(connection, handle, shared.clone(), listener.clone())));
     }
     let stopped = {
@@ -146,8 +149,8 @@ async fn publish<P: Publisher + 'static>(
 }
 
 /// Runs one connection from the start of the trial on.
-async fn start<P: Publisher>(
-    connection: Connection<P>,
+async fn start<D: Driver>(
+    connection: Connection<D>,
     pacer: Option<PacerHandle>,
     shared: Shared,
     listener: Listener,
@@ -161,6 +164,6 @@ async fn start<P: Publisher>(
 
 impl PublishingReport {
     fn empty() -> Self {
-        Self { errors: Vec::new(), forgiven: 0, traces: Vec::new(), spun: 0 }
+        Self { errors: Vec::new(), forgiven: 0, traces: Vec::new(), silences: Vec::new(), spun: 0 }
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::Nanos;
 use crate::driver::Delivery;
 use crate::measure::{
     Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Judging, LedgerSums, MessageId, Opened,
-    ReceiverLedger, SlowMessage, StampError,
+    ReceiverLedger, Silence, SlowMessage, StampError,
 };
 use crate::scenario::{self, LaneId, Topology};
 
@@ -86,6 +86,7 @@ pub(in crate::trial) struct Receivers {
     /// The receivers of this thread, and their ledgers.
     ids: Vec<u32>,
     ledgers: Vec<Ledger>,
+    silences: Vec<Silence>,
     recorder: DeliveryRecorder,
     /// Whether publishers wait for the slowest receiver.
     closed_loop: bool,
@@ -106,6 +107,8 @@ pub(in crate::trial) struct Noted {
     pub(in crate::trial) counted: CountingLedger,
     /// The slowest messages, and the delivery times of each receiver.
     pub(in crate::trial) rest: DeliveryRest,
+    /// The longest times without a delivery, receiver by receiver.
+    pub(in crate::trial) silences: Vec<Silence>,
     /// Arrivals without a stamp of this trial and topic.
     pub(in crate::trial) unidentified: u64,
 }
@@ -117,6 +120,7 @@ impl Receivers {
         let closed_loop = setup.per_second.is_none() && !setup.acks_close_window;
         Self {
             ledgers: ids.iter().map(|&receiver| ledger(setup, receiver)).collect(),
+            silences: vec![Silence::since(setup.measure_from); ids.len()],
             recorder,
             closed_loop,
             advanced: vec![0; ids.len() * setup.topology.publisher_connections as usize],
@@ -143,6 +147,7 @@ impl Receivers {
         (received, handled): (Nanos, Nanos),
     ) {
         self.batch.seen += 1;
+        self.silences[index].heard(received);
         let ledger = match &mut self.ledgers[index] {
             Ledger::Exact(ledger) => ledger,
             Ledger::Counting(counting) => {
@@ -277,6 +282,20 @@ impl Receivers {
         }
     }
 
+    /// What is sent from now on is sent while the receivers at these positions are away, or no more. A work queue's
+    /// group may have other members.
+    pub(in crate::trial) fn away(&mut self, indices: &[usize], away: bool, now: Nanos) {
+        if self.setup.topology.delivery != scenario::Delivery::FanOut {
+            return;
+        }
+        for &index in indices {
+            self.silences[index].excuse(away, now);
+            if let Ledger::Exact(ledger) = &mut self.ledgers[index] {
+                ledger.away(away);
+            }
+        }
+    }
+
     /// Closes the ledgers; all publishers have finished.
     pub(in crate::trial) fn close(self, now: Nanos) -> Noted {
         let rest = self.recorder.finish(now, self.gaps);
@@ -284,6 +303,7 @@ impl Receivers {
             sums: LedgerSums::default(),
             counted: CountingLedger::default(),
             rest,
+            silences: self.silences,
             unidentified: self.unidentified,
         };
         for ledger in self.ledgers {

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::receivers::{Noted, Receivers};
 use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind};
+use crate::load::Presence;
 use crate::measure::DeliveryRecorder;
 pub(super) use crate::trial::publishing::harness_error;
 use crate::trial::setup::Setup;
@@ -72,8 +73,13 @@ async fn run<D: Driver>(
     let mut open = Vec::new();
     for &connection in &share.connections {
         let subscriptions = setup.topology.subscriptions_on(connection);
+        let presence = Presence::of_subscriber(&setup.scenario, connection);
+        if presence.comes_late() {
+            open.push((presence, subscriptions, None));
+            continue;
+        }
         match driver.subscriber(&setup.topology, &subscriptions).await {
-            Ok(subscriber) => open.push((subscriptions, subscriber)),
+            Ok(subscriber) => open.push((presence, subscriptions, Some(subscriber))),
             Err(error) => {
                 drop(ready.send(Err(error)).await);
                 return Ok(SubscribingReport::empty());
@@ -85,8 +91,9 @@ async fn run<D: Driver>(
     let receivers = Rc::new(RefCell::new(Receivers::new(&setup, &share.connections, share.recorder)));
     let tasks: Vec<_> = open
         .into_iter()
-        .map(|(subscriptions, subscriber)| {
-            let connection = Connection::new(&setup, &receivers, &subscriptions, subscriber, start);
+        .map(|(presence, subscriptions, subscriber)| {
+            let parts = (driver.clone(), presence);
+            let connection = Connection::new((&setup, start), &receivers, parts, subscriptions, subscriber);
             tokio::task::spawn_local(connection.run(listener.clone()))
         })
         .collect();
@@ -94,11 +101,11 @@ async fn run<D: Driver>(
     let mut report = SubscribingReport::empty();
     let mut ended = listener.clone();
     for task in tasks {
-        let (error, drops) = task.await.map_err(|error| {
+        let connection = task.await.map_err(|error| {
             DriverError::new(ErrorKind::Fatal, "harness", format!("a subscribing task failed: {error}"))
         })?;
-        report.errors.extend(error);
-        report.client_drops += drops;
+        report.errors.extend(connection.errors);
+        report.client_drops += connection.client_drops;
     }
     // Nothing may come any more, but the ledgers must go on closing what the publishers send.
     ended.stop().await;

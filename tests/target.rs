@@ -33,7 +33,7 @@ fn found(system: System) -> Found {
 }
 
 fn target(driver: DriverConfig, broker: scenario::Broker) -> Target {
-    Target { name: "under test".to_owned(), driver, broker, optional: false }
+    Target { name: "under test".to_owned(), driver, broker, optional: false, price_per_hour: None }
 }
 
 fn managed(driver: DriverConfig, config: &[(&str, &str)]) -> Target {

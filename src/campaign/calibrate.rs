@@ -96,6 +96,7 @@ pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result
             ready_within: Duration::from_secs(5),
         },
         optional: false,
+        price_per_hour: None,
     }))
 }
 

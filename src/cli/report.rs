@@ -41,6 +41,8 @@ pub enum Format {
     Csv,
     /// GitHub-flavoured Markdown.
     Markdown,
+    /// One Markdown row per system: throughput, latency, loss, guarantee, CPU, memory, monthly cost. Of one run.
+    Article,
 }
 
 /// Does it.
@@ -80,6 +82,7 @@ fn alone(run: &Loaded, format: Format) -> anyhow::Result<String> {
         Format::Json => report::json(run, &judgements)?,
         Format::Csv => String::from_utf8(report::summary_csv(&run.trials)?)?,
         Format::Markdown => report::markdown(run, &judgements),
+        Format::Article => report::article(run),
     })
 }
 
@@ -89,5 +92,6 @@ fn side_by_side(comparison: &Comparison, format: Format) -> anyhow::Result<Strin
         Format::Json => serde_json::to_string_pretty(comparison)? + "\n",
         Format::Csv => String::from_utf8(comparison.csv()?)?,
         Format::Markdown => comparison.markdown(),
+        Format::Article => anyhow::bail!("--format article takes one run; give one folder"),
     })
 }

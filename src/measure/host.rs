@@ -100,15 +100,22 @@ impl Host {
         cpu_times(&self.read("proc/stat")?)
     }
 
+    /// Bytes received on all interfaces of the machine so far; what goes over loopback counts once.
+    #[must_use]
+    pub fn network_bytes(&self) -> Option<u64> {
+        received_bytes(&self.read("proc/net/dev")?)
+    }
+
     /// CPU time and run delay of this process's threads so far.
     #[must_use]
     pub fn threads(&self) -> Threads {
         let tasks = fs::read_dir(self.root.join("proc/self/task")).into_iter().flatten().flatten();
         let threads = tasks.filter_map(|task| {
             let id = task.file_name().to_str()?.parse().ok()?;
-            let (cpu_ns, run_delay_ns) = schedstat(&fs::read_to_string(task.path().join("schedstat")).ok()?)?;
+            let (cpu_ns, run_delay_ns, slices) =
+                schedstat(&fs::read_to_string(task.path().join("schedstat")).ok()?)?;
             let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
-            Some((id, ThreadTime { name, cpu_ns, run_delay_ns }))
+            Some((id, ThreadTime { name, cpu_ns, run_delay_ns, slices }))
         });
         Threads(threads.collect())
     }
@@ -141,6 +148,8 @@ pub struct ThreadTime {
     pub cpu_ns: u64,
     /// Time runnable, waiting for a core.
     pub run_delay_ns: u64,
+    /// Times that it got a core.
+    pub slices: u64,
 }
 
 /// Threads of a process by id.
@@ -157,6 +166,7 @@ impl Threads {
                 name: now.name.clone(),
                 cpu_ns: now.cpu_ns.saturating_sub(before.cpu_ns),
                 run_delay_ns: now.run_delay_ns.saturating_sub(before.run_delay_ns),
+                slices: now.slices.saturating_sub(before.slices),
             }
         };
         self.0.iter().map(spent).collect()
@@ -212,10 +222,19 @@ fn cpu_times(stat: &str) -> Option<CpuTimes> {
     Some(CpuTimes { total: ticks.iter().sum(), steal: *ticks.get(7)? })
 }
 
-/// Nanoseconds on a core, and runnable but waiting (Documentation/scheduler/sched-stats.rst).
-fn schedstat(text: &str) -> Option<(u64, u64)> {
-    let mut values = text.split_whitespace();
-    Some((values.next()?.parse().ok()?, values.next()?.parse().ok()?))
+/// Nanoseconds on a core, runnable but waiting, and times on a core (Documentation/scheduler/sched-stats.rst).
+fn schedstat(text: &str) -> Option<(u64, u64, u64)> {
+    let mut values = text.split_whitespace().map_while(|value| value.parse().ok());
+    Some((values.next()?, values.next()?, values.next()?))
+}
+
+/// The first column of each interface (proc_net_dev: received bytes).
+fn received_bytes(dev: &str) -> Option<u64> {
+    let interfaces: Vec<u64> = dev
+        .lines()
+        .filter_map(|line| line.split_once(':')?.1.split_whitespace().next()?.parse().ok())
+        .collect();
+    (!interfaces.is_empty()).then(|| interfaces.iter().sum())
 }
 
 #[cfg(test)]
@@ -258,7 +277,9 @@ mod tests {
         );
         assert_eq!(load_average("1.75 1.84 1.73 2/151 32759\n"), Some([1.75, 1.84, 1.73]));
         assert_eq!(system_name("ID=debian\nPRETTY_NAME=\"Debian 12\"\n").unwrap(), "Debian 12");
-        assert_eq!(schedstat("120 61976 1\n"), Some((120, 61_976)));
+        assert_eq!(schedstat("120 61976 1\n"), Some((120, 61_976, 1)));
+        let dev = "Inter-|   Receive\n face |bytes\n    lo: 100 2 0\n  eth0:20 1 0\n";
+        assert_eq!((received_bytes(dev), received_bytes("")), (Some(120), None));
     }
 
     #[test]

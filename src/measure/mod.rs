@@ -35,14 +35,14 @@ pub use diagnosis::{Diagnosis, Weight, diagnose};
 pub use hiccup::Hiccups;
 pub use histogram::{BEYOND_CENTRE, BEYOND_P99, CoarseHistogram, DIGITS, HIGHEST, LatencyHistogram};
 pub use hlog::IntervalLog;
-pub use host::{CpuTimes, Environment, Host, Threads};
+pub use host::{CpuTimes, Environment, Host, ThreadTime, Threads};
 pub use lane_book::{LaneBook, MIN_WINDOW};
 pub use ledger::{Arrival, Arrivals, CountingLedger, Judging, LedgerSums, ReceiverLedger};
 pub use live::Live;
 pub use quantile::{Quantile, Quantiles};
 pub use record::{
     Backlog, CounterChange, Counts, EventRecord, Grade, Latencies, NodeResources, Outage, Phase, Reason,
-    ReasonCode, Resources, SlowMessage, TimelineRow, TrialRecord, Verdict,
+    ReasonCode, Resources, SlowMessage, ThreadShare, TimelineRow, TrialRecord, Verdict,
 };
 pub use recorder::{DeliveryRecorder, DeliveryRest, PublishRecorder, Times};
 pub use silence::{Silence, Stretch};

@@ -62,6 +62,9 @@ pub struct TrialRecord {
     /// What was done to the broker.
     #[serde(default)]
     pub events: Vec<EventRecord>,
+    /// The harness's own threads in the measured phase.
+    #[serde(default)]
+    pub threads: Vec<ThreadShare>,
     /// Second by second.
     pub timeline: Vec<TimelineRow>,
     /// The slowest messages, slowest first.
@@ -279,6 +282,27 @@ pub struct Resources {
     pub harness_rss_bytes_max: Option<u64>,
     /// Cores the broker used on average.
     pub broker_cores: Option<f64>,
+    /// CPU-seconds of the broker's processes per million deliveries.
+    #[serde(default)]
+    pub broker_cpu_s_per_million_deliveries: Option<f64>,
+    /// Bytes that the broker's processes caused to be written to storage; empty for external brokers.
+    #[serde(default)]
+    pub broker_written_bytes: Option<u64>,
+    /// Times that the broker's threads gave a core up, per published message.
+    #[serde(default)]
+    pub broker_switches_per_message: Option<f64>,
+    /// Times that the harness's threads were given a core, per published message.
+    #[serde(default)]
+    pub harness_switches_per_message: Option<f64>,
+    /// Bytes received on all interfaces of this machine, loopback included, whoever sent them.
+    #[serde(default)]
+    pub network_bytes: Option<u64>,
+    /// What a billion deliveries cost at this rate, USD; empty without a price.
+    #[serde(default)]
+    pub usd_per_billion_delivered: Option<f64>,
+    /// What the target costs in a month of 730 hours, USD; empty without a price.
+    #[serde(default)]
+    pub usd_per_month: Option<f64>,
     /// What each node of a cluster used; empty for a broker of one server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeResources>,
@@ -350,6 +374,19 @@ pub struct TimelineRow {
     /// Messages per second that the schedule asked for in it; empty at rate `max` and in the drain.
     #[serde(default)]
     pub offered_per_s: Option<f64>,
+}
+
+/// What one thread of the harness did in the measured phase, in shares of that time on one core.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ThreadShare {
+    /// Its name.
+    pub name: String,
+    /// Worked.
+    pub busy: f64,
+    /// Spun before due times.
+    pub spun: f64,
+    /// Runnable, waiting for a core.
+    pub run_delay: f64,
 }
 
 /// A stretch of time in which nothing came, in seconds since the start of the trial.

@@ -54,7 +54,7 @@ impl Silence {
 
     /// From `at` on nothing is to be expected, or everything again.
     pub fn excuse(&mut self, excused: bool, at: Nanos) {
-        if !excused {
+        if self.excused && !excused {
             self.last = self.last.max(at);
         }
         self.excused = excused;

@@ -183,12 +183,20 @@ const AFTER: [Plain; 5] = [
 ];
 
 /// What may grow at the end.
-const FURTHER: [Plain; 17] = [
+const FURTHER: [Plain; 25] = [
     ("percent_of_ceiling", |r| r.percent_of_ceiling.into()),
     ("worst_subscriber_delivery_time_us_p99", |r| r.latencies.worst_subscriber_delivery_p99_us.into()),
     ("spin_cpu_us_per_message", |r| r.resources.spin_cpu_us_per_message.into()),
     ("harness_rss_bytes_max", |r| r.resources.harness_rss_bytes_max.into()),
     ("broker_cores", |r| r.resources.broker_cores.into()),
+    ("broker_cpu_s_per_million_deliveries", |r| r.resources.broker_cpu_s_per_million_deliveries.into()),
+    ("broker_written_bytes", |r| r.resources.broker_written_bytes.into()),
+    ("broker_switches_per_message", |r| r.resources.broker_switches_per_message.into()),
+    ("harness_switches_per_message", |r| r.resources.harness_switches_per_message.into()),
+    ("network_bytes", |r| r.resources.network_bytes.into()),
+    ("harness_busiest_thread", busiest_thread),
+    ("usd_per_billion_delivered", |r| r.resources.usd_per_billion_delivered.into()),
+    ("usd_per_month", |r| r.resources.usd_per_month.into()),
     ("unidentified", |r| r.counts.unidentified.into()),
     ("beyond_window", |r| r.counts.beyond_window.into()),
     ("lost_away", |r| r.counts.lost_away.into()),
@@ -223,6 +231,11 @@ fn percentile_columns(latencies: &[(&'static str, Latency)]) -> impl Iterator<It
             cell: Source::Percentile(latency, percentile),
         })
     })
+}
+
+/// The share of a core that the busiest thread of the harness worked, spinning apart.
+fn busiest_thread(record: &TrialRecord) -> Cell {
+    record.threads.iter().map(|thread| thread.busy).reduce(f64::max).into()
 }
 
 /// The codes of what stands against the trial, `;` between them; the words are in `summary.json`.

@@ -1,6 +1,7 @@
 //! Renders finished results (CSV, JSON, HDR logs, console table, charts, HTML); computes nothing.
 
 mod alike;
+mod article;
 mod baseline;
 pub mod charts;
 mod columns;
@@ -27,6 +28,7 @@ mod swept;
 mod tables;
 
 pub use alike::{unlike_before, unlike_broker};
+pub use article::article;
 pub use baseline::{keep_baseline, unsound};
 pub use columns::{Cell, Column, columns};
 pub use compare::{Compared, Comparison, Difference};

@@ -61,10 +61,25 @@ pub(super) fn rows(headlines: &[Headline]) -> Vec<Row> {
         estimate("broker CPU per message", headlines, "broker_cpu_us_per_message", humanise::micros),
         estimate("harness CPU per message", headlines, "harness_cpu_us_per_message", humanise::micros),
         estimate("broker memory, largest", headlines, "broker_rss_bytes_max", |b| humanise::bytes(b as u64)),
+        estimate("network, whole machine", headlines, "network_bytes", |b| humanise::bytes(b as u64)),
+        estimate("written to disk by the broker", headlines, "broker_written_bytes", |b| {
+            humanise::bytes(b as u64)
+        }),
         estimate("of the generator's ceiling", headlines, "percent_of_ceiling", |p| {
             humanise::percent(p / 100.0)
         }),
     ]);
+    if headlines.iter().any(|headline| headline.median("usd_per_month").is_some()) {
+        group(vec![
+            estimate(
+                "USD per billion deliveries",
+                headlines,
+                "usd_per_billion_delivered",
+                humanise::significant,
+            ),
+            estimate("USD per month", headlines, "usd_per_month", humanise::significant),
+        ]);
+    }
     all
 }
 

@@ -66,6 +66,14 @@ pub struct Churn {
 const RESTART_WITHIN: Duration = Duration::from_secs(15);
 
 impl Scenario {
+    /// Whether somebody who is meant to take messages may not be there: what is under way then is no measure of how
+    /// long it takes.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        let churn = &self.workload.churn;
+        churn.subscribers > 0.0 || !self.behaviours.is_empty() || !self.events.is_empty()
+    }
+
     /// The events that concern a target.
     pub fn events_of<'a>(&'a self, target: &'a str) -> impl Iterator<Item = &'a Event> {
         self.events.iter().filter(move |event| event.target.as_ref().is_none_or(|name| name == target))

@@ -203,6 +203,8 @@ pub struct Target {
     pub broker: Broker,
     /// Leave this target out, with a word, if its broker can't be had.
     pub optional: bool,
+    /// What it costs, USD an hour, all its machines together.
+    pub price_per_hour: Option<f64>,
 }
 
 /// Which driver, with its options.

@@ -267,6 +267,9 @@ fn target(out: &mut Page, target: &Target) {
     out.set("driver", target.driver.name());
     out.set("broker", broker(target));
     out.set("optional", target.optional);
+    if let Some(price) = target.price_per_hour {
+        out.set("price_per_hour", price);
+    }
     out.set("options", options(&target.driver));
 }
 

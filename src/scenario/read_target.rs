@@ -16,6 +16,7 @@ pub(super) fn target(table: &Reader<'_>) -> Target {
         name: table.text("name").unwrap_or_default(),
         broker: broker(table, &driver),
         optional: table.flag("optional"),
+        price_per_hour: if table.has("price_per_hour") { table.number("price_per_hour") } else { None },
         driver,
     }
 }

@@ -23,6 +23,7 @@ macro_rules! shipped {
 static SHIPPED: &[Shipped] = shipped![
     "quick",
     "redis-vs-jetstream",
+    "systems",
     "ci/gate",
     "ci/gate-demo",
     "ci/jetstream-tail",

@@ -443,6 +443,12 @@ pub(super) static TARGET: &[Key] = &[
         Default::Depends("`managed`, and `none` for loopback"),
         "Where the broker comes from: started from PATH or .brokers/, bundled with busmark, or given by a table.",
     ),
+    key(
+        "price_per_hour",
+        Kind::Number { max: 1e6 },
+        Default::Absent,
+        "What it costs, USD an hour, all its machines together.",
+    ),
     key("optional", Kind::Flag, Default::Is("false"), "Leave it out, with a word, if it can't be had."),
     key("options", Kind::Options, Default::Is("{}"), "What the driver can be told."),
 ];

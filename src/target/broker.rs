@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::node::{Node, NodeState};
-use super::os::ProcessSample;
+use super::os::{self, ProcessSample, ProcessUsage};
 use super::probe::Counters;
 use super::{System, TargetError, start};
 use crate::scenario::{self, Target};
@@ -83,6 +83,15 @@ impl Broker {
             let used =
                 self.nodes.iter().zip(nodes).map(|(node, now)| now.unwrap_or_else(|| node.used_before()));
             used.fold(ProcessSample::default(), ProcessSample::plus)
+        })
+    }
+
+    /// What its living processes have had of disk and scheduler so far, together; `None` where they aren't ours.
+    #[must_use]
+    pub fn usage(&self) -> Option<ProcessUsage> {
+        self.pids.iter().filter_map(|&pid| os::usage(pid)).reduce(|sum, one| ProcessUsage {
+            written_bytes: sum.written_bytes + one.written_bytes,
+            switches: sum.switches + one.switches,
         })
     }
 

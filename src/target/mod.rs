@@ -25,6 +25,6 @@ pub use discover::{Found, discover, find};
 pub use error::TargetError;
 pub use fetch::{fetch, fetched};
 pub use node::{Node, NodeState};
-pub use os::ProcessSample;
+pub use os::{ProcessSample, ProcessUsage};
 pub use probe::Counters;
 pub use system::System;

@@ -14,6 +14,38 @@ pub struct ProcessSample {
     pub rss_bytes: u64,
 }
 
+/// What a process has had of the disk and of the scheduler so far. Costs a file per thread to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProcessUsage {
+    /// Bytes that it has caused to be written to storage (proc(5), `write_bytes`).
+    pub written_bytes: u64,
+    /// Times that its living threads gave a core up, willingly or not.
+    pub switches: u64,
+}
+
+/// Disk and scheduler of a process; `None` if it is gone or not ours to ask.
+pub(super) fn usage(pid: u32) -> Option<ProcessUsage> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let written_bytes = number_of(&io, "write_bytes")?;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let switches = threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok())
+        .map(|status| {
+            ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]
+                .iter()
+                .filter_map(|name| number_of(&status, name))
+                .sum::<u64>()
+        })
+        .sum();
+    Some(ProcessUsage { written_bytes, switches })
+}
+
+/// The number behind `name:` in a file of /proc.
+fn number_of(text: &str, name: &str) -> Option<u64> {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok();
+    text.lines().find_map(value)
+}
+
 /// The signals that are sent to brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -142,5 +174,23 @@ mod tests {
         assert!(after.cpu_ns > before.cpu_ns, "{before:?} {after:?}");
         assert!(after.rss_bytes > 100_000, "{after:?}");
         assert_eq!(sample(u32::MAX - 1), None);
+    }
+
+    #[test]
+    fn what_this_process_writes_and_how_often_it_waits_is_seen() {
+        use std::io::Write;
+        let before = usage(std::process::id()).unwrap();
+        // Not in memory: where the temporary directory is, there may be no disk behind it.
+        let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&vec![7; 1 << 20]).unwrap();
+        file.as_file().sync_all().unwrap();
+        let after = usage(std::process::id()).unwrap();
+        assert!(after.written_bytes >= before.written_bytes + (1 << 20), "{before:?} {after:?}");
+        assert!(after.switches > before.switches, "a sync waits: {before:?} {after:?}");
+        assert_eq!(usage(u32::MAX - 1), None);
+        assert_eq!(
+            number_of("read_bytes: 3\nwrite_bytes: 5\ncancelled_write_bytes: 7\n", "write_bytes"),
+            Some(5)
+        );
     }
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use super::evidence::evidence;
 use super::publishing::PublishingReport;
+use super::resources::{resources, threads};
 use super::setup::Setup;
 use super::subscribing::SubscribingReport;
-use super::watch::{NodeUse, Watched};
+use super::watch::Watched;
 use super::{TrialOutcome, TrialPlan};
 use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
     Backlog, Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, EventRecord,
-    Latencies, LatencyHistogram, LedgerSums, MessageId, NodeResources, Outage, Phase, Ranking, Resources,
-    Silence, SlowMessage, Slowest, Stretch, TimelineRow, Trace, TrialRecord, close_books, close_counting,
-    judge,
+    Latencies, LatencyHistogram, LedgerSums, MessageId, Outage, Phase, Ranking, Silence, SlowMessage,
+    Slowest, Stretch, TimelineRow, Trace, TrialRecord, close_books, close_counting, judge,
 };
 use crate::scenario::{Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
@@ -68,6 +68,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         counts,
         latencies,
         resources: resources(&remains),
+        threads: threads(&remains, seconds),
         started_at: rfc3339(remains.started.1 + watched.measured.0),
         seconds,
         outage: outage(noted.silences.iter(), &remains),
@@ -204,41 +205,6 @@ fn latencies(remains: &Remains<'_>, counts: &Counts, noted: &Noted) -> Latencies
     )
 }
 
-fn resources(remains: &Remains<'_>) -> Resources {
-    let watched = &remains.watched;
-    let messages = watched.totals_to.0 - watched.totals_from.0;
-    let per_message = |nanos: Nanos| (messages > 0).then(|| nanos as f64 / 1e3 / messages as f64);
-    let broker = watched.broker_from.zip(watched.broker_to);
-    let broker_cpu = broker.map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
-    let spun: Nanos = remains.publishing.iter().map(|report| report.spun).sum();
-    let harness = watched.harness_from.zip(watched.harness_to);
-    let harness_cpu = harness.map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns).saturating_sub(spun));
-    let nanos = watched.measured.1 - watched.measured.0;
-    Resources {
-        broker_cpu_us_per_message: broker_cpu.and_then(per_message),
-        harness_cpu_us_per_message: harness_cpu.and_then(per_message),
-        spin_cpu_us_per_message: per_message(spun),
-        broker_rss_bytes_max: watched.broker_rss_max,
-        harness_rss_bytes_max: watched.harness_to.map(|sample| sample.rss_bytes),
-        broker_cores: broker_cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
-        nodes: (0u32..)
-            .zip(&watched.nodes)
-            .map(|(node, used)| node_resources(node, used, messages, nanos))
-            .collect(),
-    }
-}
-
-/// What one node of a cluster used for so many messages in so many nanoseconds.
-fn node_resources(node: u32, used: &NodeUse, messages: u64, nanos: Nanos) -> NodeResources {
-    let cpu = used.from.zip(used.to).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
-    NodeResources {
-        node,
-        cpu_us_per_message: cpu.filter(|_| messages > 0).map(|cpu| cpu as f64 / 1e3 / messages as f64),
-        cores: cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
-        rss_bytes_max: used.rss_max,
-    }
-}
-
 /// The server's counters that changed.
 fn changes((before, after): &(Counters, Option<Counters>)) -> Vec<CounterChange> {
     let Some(after) = after else { return Vec::new() };
@@ -312,7 +278,7 @@ fn summarise(lines: impl Iterator<Item = String>) -> Vec<String> {
     }
     counted
         .into_iter()
-        .map(|(line, times)| if times > 1 { format!("{line} (on {times} connections)") } else { line })
+        .map(|(line, times)| if times > 1 { format!("{line} ({times} times)") } else { line })
         .collect()
 }
 
@@ -323,7 +289,7 @@ mod tests {
     #[test]
     fn equal_errors_are_told_once_with_their_number() {
         let lines = ["a", "b", "a"].into_iter().map(str::to_owned);
-        assert_eq!(summarise(lines), ["a (on 2 connections)", "b"]);
+        assert_eq!(summarise(lines), ["a (2 times)", "b"]);
     }
 
     #[test]

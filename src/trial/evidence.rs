@@ -19,11 +19,19 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
     Evidence {
         pacer_lag: record.latencies.pacer_lag,
         latency: record.latencies.delivery_time.or(record.latencies.response_time),
-        threads: threads(remains, record.seconds),
+        threads: record
+            .threads
+            .iter()
+            .map(|thread| ThreadEvidence {
+                name: thread.name.clone(),
+                busy: thread.busy,
+                run_delay: thread.run_delay,
+            })
+            .collect(),
         offered_per_s: record.offered_per_s,
         sent_per_s: sent_per_s(remains, record),
-        little: little(remains, record),
-        warm_up: warm_up(remains, record),
+        little: little(remains, record).filter(|_| !remains.plan.scenario.is_disturbed()),
+        warm_up: warm_up(remains, record).filter(|_| remains.plan.scenario.behaviours.is_empty()),
         clock_apart_s: wall - monotonic,
         trial_s: monotonic,
         steal,
@@ -55,29 +63,6 @@ fn sent_per_s(remains: &Remains<'_>, record: &TrialRecord) -> f64 {
     };
     let share = if asked > record.seconds { record.seconds / asked } else { 1.0 };
     record.publishes_per_s.unwrap_or(0.0) * share
-}
-
-/// The harness's own threads over the measured phase. Publishing threads spin, which is no work.
-fn threads(remains: &Remains<'_>, seconds: f64) -> Vec<ThreadEvidence> {
-    if seconds <= 0.0 {
-        return Vec::new();
-    }
-    let spun = |name: &str| {
-        let index: usize = name.strip_prefix("publish-")?.parse().ok()?;
-        Some(remains.publishing.get(index)?.spun)
-    };
-    let all = remains.watched.threads_to.since(&remains.watched.threads_from);
-    all.into_iter()
-        .filter(|thread| thread.name.starts_with("publish-") || thread.name.starts_with("subscribe-"))
-        .map(|thread| {
-            let worked = thread.cpu_ns.saturating_sub(spun(&thread.name).unwrap_or(0));
-            ThreadEvidence {
-                busy: worked as f64 / 1e9 / seconds,
-                run_delay: thread.run_delay_ns as f64 / 1e9 / seconds,
-                name: thread.name,
-            }
-        })
-        .collect()
 }
 
 /// Deliveries in flight, sampled by the control thread, against their rate times their mean transit time.

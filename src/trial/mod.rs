@@ -10,6 +10,7 @@ mod payload;
 mod processing;
 mod publishing;
 mod reopen;
+mod resources;
 mod setup;
 mod signal;
 mod subscribing;

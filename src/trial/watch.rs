@@ -10,7 +10,7 @@ use super::signal::Totals;
 use crate::clock::Nanos;
 use crate::measure::{CpuTimes, EventRecord, Hiccups, Host, Live, Phase, Threads, Timeline};
 use crate::scenario::Extent;
-use crate::target::{Broker, ProcessSample};
+use crate::target::{Broker, ProcessSample, ProcessUsage};
 
 /// Between two looks at the totals.
 const TICK: Duration = Duration::from_millis(5);
@@ -36,6 +36,9 @@ pub(super) struct Watched {
     pub(super) broker_rss_max: Option<u64>,
     /// The same for each node of a cluster; empty for a broker of one server.
     pub(super) nodes: Vec<NodeUse>,
+    /// Disk and scheduler of the broker, and bytes on the machine's interfaces, at the same bounds.
+    pub(super) usage: (Option<ProcessUsage>, Option<ProcessUsage>),
+    pub(super) network: (Option<u64>, Option<u64>),
     /// CPU of the harness at the bounds of the measured phase.
     pub(super) harness_from: Option<ProcessSample>,
     pub(super) harness_to: Option<ProcessSample>,
@@ -309,6 +312,8 @@ impl<'a> Watch<'a> {
         self.seen.cpu_from = self.host.cpu_times();
         self.seen.measured.0 = now;
         self.seen.broker_from = broker.sample();
+        self.seen.usage.0 = broker.usage();
+        self.seen.network.0 = self.host.network_bytes();
         self.nodes(broker).for_each(|(node, sample)| node.from = sample);
         self.seen.harness_from = Some(ProcessSample::of_this_process());
         self.seen.totals_from = self.totals();
@@ -325,6 +330,8 @@ impl<'a> Watch<'a> {
         self.seen.cpu_to = self.host.cpu_times();
         self.seen.measured.1 = self.now();
         self.seen.broker_to = broker.sample();
+        self.seen.usage.1 = broker.usage();
+        self.seen.network.1 = self.host.network_bytes();
         self.nodes(broker).for_each(|(node, sample)| node.to = sample);
         self.seen.harness_to = Some(ProcessSample::of_this_process());
         self.seen.totals_to = self.totals();

@@ -65,7 +65,7 @@ pub(crate) fn perform<C: Case>(contestant: Contestant, case: C) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let has_process = broker != scenario::Broker::None;
-    let target = Target { name: name.to_owned(), driver, broker, optional: false };
+    let target = Target { name: name.to_owned(), driver, broker, optional: false, price_per_hour: None };
     let broker = runtime.block_on(Broker::start(&target)).unwrap();
     let url = broker.url().to_owned();
     let mut stage = Stage { broker, refusal, has_process };

@@ -111,7 +111,7 @@ impl<D: Driver> Connection<D> {
 
     async fn live(&mut self, listener: &mut Listener) -> Result<(), DriverError> {
         if self.subscriber.is_none() {
-            self.away(true);
+            self.goes(false);
         }
         loop {
             let ended = if self.subscriber.is_none() {
@@ -137,7 +137,7 @@ impl<D: Driver> Connection<D> {
             Change::Come => self.open(listener).await,
             Change::Leave => {
                 self.close();
-                self.away(true);
+                self.goes(false);
                 Ok(())
             }
             // Whoever reads nothing does nothing else until the next change.
@@ -152,7 +152,7 @@ impl<D: Driver> Connection<D> {
     /// The connection broke: opens it again where the scenario wants that, and gives the error back where not.
     async fn broke(&mut self, error: DriverError, listener: &mut Listener) -> Result<(), DriverError> {
         self.close();
-        self.away(true);
+        self.goes(true);
         self.reopening.may_after(error, &self.setup)?;
         self.open(listener).await
     }
@@ -164,7 +164,7 @@ impl<D: Driver> Connection<D> {
             match self.reopening.attempt(opening, listener).await {
                 Some(Ok(subscriber)) => {
                     self.subscriber = Some(subscriber);
-                    self.away(false);
+                    self.receivers.borrow_mut().come(&self.receiver_of, self.now());
                 }
                 Some(Err(error)) => self.reopening.failed(error)?,
                 None => return Ok(()),
@@ -185,9 +185,9 @@ impl<D: Driver> Connection<D> {
         self.workers.iter_mut().for_each(Workers::forget);
     }
 
-    /// What is sent from now on is sent while this subscriber is away, or no more.
-    fn away(&self, away: bool) {
-        self.receivers.borrow_mut().away(&self.receiver_of, away, self.now());
+    /// What is sent from now on is sent while this subscriber is away: by the scenario's wish, or cut off.
+    fn goes(&self, cut_off: bool) {
+        self.receivers.borrow_mut().go(&self.receiver_of, cut_off, self.now());
     }
 
     /// Time until the next change; a year if there is none.

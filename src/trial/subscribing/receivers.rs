@@ -282,14 +282,25 @@ impl Receivers {
         }
     }
 
-    /// What is sent from now on is sent while the receivers at these positions are away, or no more. A work queue's
-    /// group may have other members.
-    pub(in crate::trial) fn away(&mut self, indices: &[usize], away: bool, now: Nanos) {
+    /// What is sent from now on is sent while the receivers at these positions are away. Those that the scenario sent
+    /// away are not silent, those that were cut off are. A work queue's group may have other members.
+    pub(in crate::trial) fn go(&mut self, indices: &[usize], cut_off: bool, now: Nanos) {
+        self.away(indices, true, (!cut_off).then_some((true, now)));
+    }
+
+    /// The receivers at these positions are there again.
+    pub(in crate::trial) fn come(&mut self, indices: &[usize], now: Nanos) {
+        self.away(indices, false, Some((false, now)));
+    }
+
+    fn away(&mut self, indices: &[usize], away: bool, excuse: Option<(bool, Nanos)>) {
         if self.setup.topology.delivery != scenario::Delivery::FanOut {
             return;
         }
         for &index in indices {
-            self.silences[index].excuse(away, now);
+            if let Some((excused, now)) = excuse {
+                self.silences[index].excuse(excused, now);
+            }
             if let Ledger::Exact(ledger) = &mut self.ledgers[index] {
                 ledger.away(away);
             }

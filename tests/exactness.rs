@@ -185,3 +185,31 @@ fn sizes_and_topics_of_every_kind_are_accounted_for_as_exactly() {
         assert!((40.0..2048.0).contains(&mean_bytes), "{choice}: {mean_bytes} bytes a delivery");
     }
 }
+
+#[test]
+fn what_a_late_subscriber_missed_is_exactly_what_was_sent_before_it_was_there() {
+    let workload = "payload = \"64B\"\npublishers = 4\npublisher_connections = 4\nsubscribers = 4\n\
+                    subscriber_connections = 4\nrate = \"10k/s\"";
+    let text = scenario(workload, "measure = \"1s\"\ndrain = \"500ms\"", "");
+    let (record, _) = run(&format!("{text}[[behaviour]]\nfirst = 2\ncount = 2\njoin = \"300ms\"\n"));
+    let counts = &record.counts;
+    assert_books_close(&record);
+    assert_eq!((counts.sent, counts.expected), (10_000, 40_000));
+    assert!((5_500..9_000).contains(&counts.lost_away), "two of four missed 300 ms: {counts:?}");
+    assert_eq!((counts.lost, counts.lost_prefix), (counts.lost_away, counts.lost_away), "{counts:?}");
+    assert_eq!(counts.delivered + counts.lost, counts.expected);
+    assert_eq!((counts.disconnects, counts.duplicate), (0, Some(0)));
+}
+
+#[test]
+fn a_subscriber_that_stops_reading_gets_everything_later() {
+    let workload = "payload = \"64B\"\nsubscribers = 2\nsubscriber_connections = 2\nrate = \"2k/s\"";
+    let text = scenario(workload, "measure = \"1s\"\ndrain = \"2s\"", "");
+    let behaviour = "[[behaviour]]\nfirst = 1\nstop_reading = \"200ms\"\nread_again = \"700ms\"\n";
+    let (record, _) = run(&format!("{text}{behaviour}"));
+    assert_books_close(&record);
+    assert_eq!((record.counts.lost, record.counts.delivered), (0, 4_000));
+    let (backlog, outage) = (record.backlog.unwrap(), record.outage.unwrap());
+    assert!(backlog.deliveries >= 900 && backlog.drain_s.unwrap() < 1.0, "{backlog:?}");
+    assert!(outage.seconds >= 0.45 && (0.15..0.4).contains(&outage.from_s), "{outage:?}");
+}

@@ -57,6 +57,9 @@ struct Model {
     /// (receiver, lane, sequence) → came whole.
     came: BTreeMap<(usize, usize, u64), bool>,
     highest: HashMap<(usize, usize), u64>,
+    /// Receivers that are away now, and what was sent while they were: (receiver, lane, sequence).
+    away: BTreeSet<usize>,
+    sent_while_away: BTreeSet<(usize, usize, u64)>,
     duplicate: u64,
     redelivered: u64,
     reordered: u64,
@@ -117,6 +120,17 @@ impl Model {
             messages[(answer, worst)] += 1;
         }
         (messages, deliveries)
+    }
+
+    /// Lost of what was sent while its receiver was away.
+    fn lost_away(&self, run: &Run, ranges: &[(u64, u64)]) -> u64 {
+        let lost = |&&(receiver, lane, sequence): &&(usize, usize, u64)| {
+            let (from, end) = ranges[lane];
+            let accepted =
+                matches!(self.answer(run.answers, lane, sequence), Answer::Acked | Answer::Unacknowledged);
+            (from..end).contains(&sequence) && accepted && self.fate(receiver, lane, sequence) == Fate::Lost
+        };
+        self.sent_while_away.iter().filter(lost).count() as u64
     }
 
     /// Lost before the first, between, and after the last delivery of their lane.
@@ -201,6 +215,7 @@ fn drive(run: &Run) -> (Counts, Model, Vec<(u64, u64)>) {
             let lane = prng.below(run.lanes as u64) as usize;
             let sequence = books[lane].sent_count();
             books[lane].sent(sequence);
+            model.sent_while_away.extend(model.away.iter().map(|&receiver| (receiver, lane, sequence)));
             for (at, event) in plan(run, &mut prng, step, lane, sequence) {
                 queue.entry(at).or_default().push(event);
             }
@@ -209,6 +224,11 @@ fn drive(run: &Run) -> (Counts, Model, Vec<(u64, u64)>) {
             let sequence = books[0].sent_count() + prng.next_u64() % (1 << 40);
             assert_eq!(ledgers[0].note(0, sequence, false), Arrival::NeverSent);
             assert!(!ledgers[0].corrupt(0, sequence));
+        }
+        if prng.below(40) == 0 {
+            let receiver = prng.below(run.receivers as u64) as usize;
+            let goes = model.away.insert(receiver) || !model.away.remove(&receiver);
+            ledgers[receiver].away(goes);
         }
         if step % 32 == 0 {
             ledgers.iter_mut().for_each(ReceiverLedger::advance);
@@ -274,6 +294,7 @@ fn assert_exact(run: &Run, counts: &Counts, model: &Model, ranges: &[(u64, u64)]
     assert_eq!(counts.books.deliveries, deliveries, "deliveries");
     assert_eq!([counts.lost_prefix, counts.lost_middle, counts.lost_tail], place, "place");
     assert_eq!(counts.lost, place.iter().sum::<u64>());
+    assert_eq!(counts.lost_away, model.lost_away(run, ranges));
     assert_eq!(counts.duplicate, Some(model.duplicate));
     assert_eq!(counts.redelivered, model.redelivered);
     assert_eq!(counts.reordered, Some(model.reordered));

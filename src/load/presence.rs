@@ -54,17 +54,14 @@ impl Presence {
         };
         let away = nanos(scenario.workload.churn.away);
         let mut changes = VecDeque::new();
-        let mut number = u64::from(place);
-        while per_second > 0.0 {
-            let leaves = (number + 1) as f64 / per_second;
-            if leaves >= length {
-                break;
-            }
+        // At a rate of zero the first one goes after an infinite time.
+        let time_of = |number: u64| (number + 1) as f64 / per_second;
+        let turns = (u64::from(place)..).step_by(of.max(1) as usize).map(time_of);
+        for leaves in turns.take_while(|leaves| *leaves < length) {
             let at = ((begin + leaves) * 1e9) as Nanos;
             // One that would have to go again before it is back goes a little later.
             let at = changes.back().map_or(at, |(back, _): &(Nanos, Change)| at.max(back + 1));
             changes.extend([(at, Change::Leave), (at + away, Change::Come)]);
-            number += u64::from(of.max(1));
         }
         Self(changes)
     }

@@ -215,3 +215,23 @@ fn clients_find_a_restarted_broker_again_and_a_stream_loses_nothing_it_had_ackno
     assert_eq!(of(&records, "jetstream").counts.acked_lost, Some(0));
     assert!(of(&records, "redis").counts.lost_away > 0);
 }
+
+#[test]
+fn redis_cuts_a_subscriber_that_stops_reading_at_its_limit_and_later_with_a_higher_one() {
+    let Some(records) = run("patterns/stopped-subscriber", &[]) else { return };
+    let (cut, kept) = (of(&records, "redis"), of(&records, "redis-256mb"));
+    let reason = cut.notes.iter().any(|note| note.contains("client-output-buffer-limit"));
+    assert!(cut.counts.disconnects == 1 && reason, "{:?}", cut.notes);
+    let counter = |change: &&busmark::measure::CounterChange| {
+        change.name == "client_output_buffer_limit_disconnections" && change.after == change.before + 1
+    };
+    assert_eq!(cut.server_counters.iter().filter(counter).count(), 1, "{:?}", cut.server_counters);
+    // 32 MiB of 1 KiB messages and a few MiB in sockets were in its buffer when it was cut, 1 s of traffic read before.
+    let reached = cut.counts.delivered - cut.counts.expected / 2;
+    assert!(cut.counts.lost > 30_000 && cut.counts.lost_tail == cut.counts.lost, "{:?}", cut.counts);
+    assert!((4_000..20_000).contains(&reached), "what it had read, and what its socket held: {reached}");
+    let peak = cut.resources.broker_rss_bytes_max.unwrap();
+    assert!((32 << 20..64 << 20).contains(&peak), "{peak} bytes at most");
+    assert_eq!((kept.counts.disconnects, kept.counts.lost), (0, 0), "{:?}", kept.counts);
+    assert!(kept.resources.broker_rss_bytes_max.unwrap() > peak);
+}

@@ -55,6 +55,7 @@ static SHIPPED: &[Shipped] = shipped![
     "patterns/slow-subscriber",
     "patterns/spike",
     "patterns/steps",
+    "patterns/stopped-subscriber",
     "patterns/sweep",
     "patterns/topic-skew",
     "patterns/topic-uniform",

@@ -5,7 +5,7 @@
 //! once, a repetition) happens to equal systems too now and then, and which of the two it happens to first is a coin
 //! toss: there the counts of all trials are ranked.
 
-use crate::measure::{Counts, Grade, TrialRecord};
+use crate::measure::{Grade, Reason, ReasonCode, TrialRecord};
 
 use super::rank_sum::RankSum;
 
@@ -39,6 +39,12 @@ impl Fault {
         (self.promised && self.in_base == 0) || self.p <= COUNTS_ALPHA
     }
 
+    /// Whether it stands in the way of a pass though it may be chance: messages that the base never wronged.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.in_base == 0 && self.metric != RATE_NOT_REACHED
+    }
+
     /// In words, with the figures.
     #[must_use]
     pub fn text(&self, (base, candidate): (usize, usize)) -> String {
@@ -51,20 +57,28 @@ impl Fault {
     }
 }
 
+/// Not a count of messages: 1 for a trial in which less than the offered rate was sent. A candidate that can't carry
+/// the load sends too few for a percentile, so that nothing else would speak of it.
+const RATE_NOT_REACHED: &str = "rate-not-reached";
+
 /// Reads one count.
-type Reading = fn(&Counts) -> Option<u64>;
+type Reading = fn(&TrialRecord) -> Option<u64>;
 
 /// What must not appear, and whether the system had promised that.
-const READINGS: [(&str, bool, Reading); 9] = [
-    ("acked_lost", true, |counts| counts.acked_lost),
-    ("corrupt", true, |counts| Some(counts.corrupt)),
-    ("lost", false, |counts| Some(counts.lost)),
-    ("duplicate", false, |counts| counts.duplicate),
-    ("reordered", false, |counts| counts.reordered),
-    ("rejected", false, |counts| Some(counts.rejected)),
-    ("unknown", false, |counts| Some(counts.unknown)),
-    ("pending_at_deadline", false, |counts| Some(counts.pending_at_deadline)),
-    ("disconnects", false, |counts| Some(counts.disconnects)),
+const READINGS: [(&str, bool, Reading); 10] = [
+    ("acked_lost", true, |record| record.counts.acked_lost),
+    ("corrupt", true, |record| Some(record.counts.corrupt)),
+    ("lost", false, |record| Some(record.counts.lost)),
+    ("duplicate", false, |record| record.counts.duplicate),
+    ("reordered", false, |record| record.counts.reordered),
+    ("rejected", false, |record| Some(record.counts.rejected)),
+    ("unknown", false, |record| Some(record.counts.unknown)),
+    ("pending_at_deadline", false, |record| Some(record.counts.pending_at_deadline)),
+    ("disconnects", false, |record| Some(record.counts.disconnects)),
+    (RATE_NOT_REACHED, false, |record| {
+        let falls_short = |reason: &Reason| reason.code == ReasonCode::RateNotReached;
+        Some(u64::from(record.verdict.reasons.iter().any(falls_short)))
+    }),
 ];
 
 /// Trials that say something: INVALID ones don't.
@@ -77,7 +91,7 @@ fn usable<'a>(records: &[&'a TrialRecord]) -> Vec<&'a TrialRecord> {
 pub fn faults(base: &[&TrialRecord], candidate: &[&TrialRecord]) -> Vec<Fault> {
     let (base, candidate) = (usable(base), usable(candidate));
     let fault = |&(metric, promised, read): &(&'static str, bool, Reading)| {
-        let count = |record: &&TrialRecord| read(&record.counts).unwrap_or(0);
+        let count = |record: &&TrialRecord| read(record).unwrap_or(0);
         let first = candidate.iter().find(|record| count(record) > 0)?;
         let values = |records: &[&TrialRecord]| records.iter().map(|r| count(r) as f64).collect::<Vec<f64>>();
         Some(Fault {
@@ -96,7 +110,7 @@ pub fn faults(base: &[&TrialRecord], candidate: &[&TrialRecord]) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Verdict;
+    use crate::measure::{Counts, Verdict};
 
     fn trial(trial: u32, counts: Counts, grade: Grade) -> TrialRecord {
         TrialRecord {
@@ -131,6 +145,17 @@ mod tests {
             faults(&vec![&clean; base], &vec![&lossy; candidate])[0].is_certain()
         };
         assert!(!certain(8, 2) && certain(12, 6));
+    }
+
+    #[test]
+    fn a_candidate_that_never_reaches_the_rate_is_certain_and_one_that_once_missed_it_may_pass() {
+        let mut slow = losing(0);
+        slow.verdict.reasons.push(Reason { code: ReasonCode::RateNotReached, text: String::new() });
+        let clean = losing(0);
+        let found = &faults(&[&clean; 12], &[&slow; 6])[0];
+        assert!(found.is_certain() && found.metric == RATE_NOT_REACHED, "{found:?}");
+        let once = &faults(&[&clean; 12], &[&slow, &clean, &clean])[0];
+        assert!(!once.is_certain() && !once.is_open(), "{once:?}");
     }
 
     #[test]

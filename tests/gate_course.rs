@@ -217,6 +217,23 @@ fn against_recorded_trials_only_the_candidate_is_measured() {
 }
 
 #[test]
+fn a_few_trials_that_missed_their_rate_do_not_leave_an_expectation_unjudged_and_many_do() {
+    let missing = |every: u32| {
+        gate((1.0, 0.1), &["candidate.lost == 0"], move |number, _, mut record| {
+            if number % every == 0 {
+                let text = "sent 98 %".to_owned();
+                record.verdict.reasons.push(Reason { code: ReasonCode::RateNotReached, text });
+            }
+            record
+        })
+    };
+    assert_eq!(missing(20).decision, Decision::Pass);
+    let many = missing(3);
+    assert_eq!(many.decision, Decision::Inconclusive, "{many:?}");
+    assert!(many.reason.contains("rate not reached"), "{}", many.reason);
+}
+
+#[test]
 fn limits_alone_need_no_base() {
     let run = |expect: &str| {
         let expects = vec![Expect::parse(expect).expect("an expectation")];

@@ -1,7 +1,7 @@
 //! The course of a gate, trial by trial: says which side is measured next, takes the record, and decides when
 //! enough has been seen. Pure: whoever runs the trials owns clocks and brokers.
 
-use crate::measure::{Grade, TrialRecord};
+use crate::measure::{Grade, ReasonCode, TrialRecord};
 use crate::scenario::{Expect, Metric, MetricKind, Right};
 
 use super::blocks::{BLOCK_TRIALS, Block, Side, order, variation};
@@ -16,6 +16,9 @@ use super::value::value;
 pub const CHECK_TRIALS: usize = 6;
 /// INVALID trials that are measured again, in the whole gate; one more ends it.
 pub const REPEATS_MAX: usize = 4;
+
+/// Share of trials that must have reached their rate for the others to be left out of expectations.
+const RATE_REACHED_MIN: f64 = 0.75;
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq)]
@@ -372,7 +375,7 @@ impl Course {
     fn end(&mut self, decision: Decision, reason: String, findings: Vec<Finding>) {
         self.earlier.append(&mut self.current);
         let records: Vec<TrialRecord> = self.earlier.iter().map(|(_, record)| record.clone()).collect();
-        let judgements = judge(&self.expects, &records);
+        let judgements = judged(&self.expects, &records);
         let first = |answer| judgements.iter().find(|one| one.answer == answer);
         let (decision, reason) = match (decision, first(Answer::Fails), first(Answer::CannotBeJudged)) {
             (Decision::Pass | Decision::Inconclusive, Some(broken), _) => (Decision::Fail, failing(broken)),
@@ -386,6 +389,26 @@ impl Course {
         self.stage =
             Stage::Done(Outcome { decision, reason, reached, noise, findings, judgements, trials, invalid });
     }
+}
+
+/// The expectations on all trials; where some could not be judged because a few trials fell short of the rate, on the
+/// others. A count that is broken in one of those few is broken all the same.
+fn judged(expects: &[Expect], records: &[TrialRecord]) -> Vec<Judgement> {
+    let short = |record: &TrialRecord| {
+        record.verdict.reasons.iter().any(|reason| reason.code == ReasonCode::RateNotReached)
+    };
+    let whole: Vec<TrialRecord> = records.iter().filter(|record| !short(record)).cloned().collect();
+    let all = judge(expects, records);
+    if (whole.len() as f64) < RATE_REACHED_MIN * records.len() as f64 || whole.len() == records.len() {
+        return all;
+    }
+    let again = judge(expects, &whole);
+    let better = |one: Judgement| {
+        let same = |other: &&Judgement| (&other.text, &other.target) == (&one.text, &one.target);
+        let other = again.iter().find(same).filter(|_| one.answer == Answer::CannotBeJudged);
+        other.cloned().unwrap_or(one)
+    };
+    all.into_iter().map(better).collect()
 }
 
 /// An expectation that fails, in one sentence.

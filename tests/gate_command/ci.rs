@@ -18,9 +18,10 @@ fn faults(xml: &str) -> Vec<String> {
 
 #[test]
 fn the_schema_refuses_what_is_no_junit() {
-    let good = "<testsuites name=\"b\" tests=\"1\" failures=\"0\" errors=\"0\" time=\"1\"><testsuite name=\"s\" tests=\"1\" \
-        failures=\"0\" errors=\"0\" skipped=\"0\" time=\"1\" timestamp=\"2026-01-02T03:04:05\" hostname=\"h\"><testcase \
-        classname=\"c\" name=\"n\" time=\"0\"><skipped message=\"m\"/></testcase></testsuite></testsuites>";
+    let good = "<testsuites><testsuite name=\"s\" package=\"s\" id=\"0\" tests=\"1\" failures=\"0\" errors=\"0\" \
+        skipped=\"0\" time=\"1\" timestamp=\"2026-01-02T03:04:05\" hostname=\"h\"><properties/><testcase \
+        classname=\"c\" name=\"n\" time=\"0\"><skipped message=\"m\"/></testcase><system-out>o</system-out><system-err/>\
+        </testsuite></testsuites>";
     assert_eq!(faults(good), Vec::<String>::new());
     for (from, to) in [
         ("tests=\"1\"", "tests=\"one\""),

@@ -176,10 +176,13 @@ impl GateReport {
     fn facts(&self) -> Vec<String> {
         let Outcome { trials, invalid, reached, noise, .. } = &self.outcome;
         let repeated = if *invalid > 0 { format!(", {invalid} of them INVALID") } else { String::new() };
+        let ended = match trials {
+            0 => "ended before the first trial".to_owned(),
+            _ => format!("ended in {}", reached.name()),
+        };
         let mut facts = vec![format!(
-            "{trials} trials{repeated} in {:.0} s, ended in {}; seed {}, tolerance {:.0} %",
+            "{trials} trials{repeated} in {:.0} s, {ended}; seed {}, tolerance {:.0} %",
             self.seconds,
-            reached.name(),
             self.seed,
             (self.tolerance - 1.0) * 100.0
         )];

@@ -1,6 +1,6 @@
 //! What a gate decides, with which exit code, and what it leaves behind.
 
-use crate::stage::{busmark, document, folder, stderr, stdout};
+use crate::stage::{CLOSED, busmark, document, folder, stderr, stdout};
 
 #[test]
 fn a_candidate_that_loses_fails_in_the_first_stage_with_exit_code_1() {
@@ -71,7 +71,7 @@ fn a_budget_too_small_for_an_answer_is_inconclusive_and_says_what_it_would_take(
         let words = ["gate", "short.toml", "--base", "good", "--candidate", "good", "--budget", "5s", "-q"];
         busmark(dir.path(), &[&words, more].concat())
     };
-    let output = gate(&["--metric", "delivery_time_us_p50"]);
+    let output = gate(&[]);
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
     let said = stdout(&output).replace("\n  ", " ");
     assert!(
@@ -92,16 +92,17 @@ fn a_budget_too_small_for_an_answer_is_inconclusive_and_says_what_it_would_take(
 fn limits_need_no_base() {
     let dir = folder();
     let gate = |expect: &str| {
-        busmark(dir.path(), &["gate", "short.toml", "--candidate", "good", "--expect", expect, "-q"])
+        let words = ["gate", "short.toml", "--candidate", "good", "--expect", expect, "-q"];
+        busmark(dir.path(), &[&words[..], &CLOSED].concat())
     };
-    let output = gate("delivery_time_us_p50 <= 2s");
+    let output = gate("transit_time_us_p50 <= 2s");
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(
         stdout(&output).starts_with("Gate PASS: short, good against its limits alone"),
         "{}",
         stdout(&output)
     );
-    assert_eq!(gate("delivery_time_us_p50 <= 1ms").status.code(), Some(1));
+    assert_eq!(gate("transit_time_us_p50 <= 1ms").status.code(), Some(1));
     assert_eq!(gate("service_time_us_p50 <= 1h").status.code(), Some(3), "never measured on this bus");
 }
 

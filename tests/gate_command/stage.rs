@@ -29,6 +29,11 @@ driver = "loopback"
 options = { delay = "5ms", drop = 0.05 }
 "#;
 
+/// As a closed loop of few messages: no schedule that a busy machine could miss, and too few for a p99 that could be too
+/// noisy, so that what a gate says hangs on its expectations alone.
+pub(crate) const CLOSED: [&str; 6] =
+    ["--set", "workload.rate=max", "--set", "workload.in_flight=4", "--set", "phases.measure=100ms"];
+
 /// A folder that holds the scenario as `short.toml`.
 pub(crate) fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

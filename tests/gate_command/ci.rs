@@ -42,7 +42,7 @@ fn junit_is_valid_and_counts_what_it_holds_whatever_came_out() {
         &["--expect", "lost == 0", "--expect", "duplicate == 0"],
     ]
     .concat();
-    let open = ["--candidate", "good", "--expect", "service_time_us_p50 <= 1h", "--expect", "lost == 0"];
+    let open = ["--candidate", "good", "--expect", "broker_cpu_us_per_message <= 1", "--expect", "lost == 0"];
     let skipped = [&open[..], &["--on-inconclusive", "skip"]].concat();
     for (words, counts) in [
         (&failing[..], "tests=\"3\" failures=\"2\" errors=\"0\" skipped=\"0\""),

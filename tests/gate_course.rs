@@ -1,6 +1,8 @@
 //! Whole gates on made-up trials: what is measured when, and how each ends.
 
-use busmark::gate::{CHECK_TRIALS, Course, Decision, Design, Outcome, REPEATS_MAX, Reached, Side, Step};
+use busmark::gate::{
+    CHECK_TRIALS, COUNT_TRIALS, Course, Decision, Design, Outcome, REPEATS_MAX, Reached, Side, Step,
+};
 use busmark::measure::{
     Counts, Grade, Latencies, Quantile, Quantiles, Reason, ReasonCode, TrialRecord, Verdict,
 };
@@ -74,10 +76,14 @@ fn a_regression_fails_on_fresh_blocks() {
 }
 
 #[test]
-fn noise_ends_it_after_the_check_and_says_so() {
+fn noise_ends_it_with_its_reason_after_a_look_at_the_candidates_counts() {
     let outcome = gate((1.0, 0.8), &[], as_it_is);
-    assert_eq!((outcome.decision, outcome.trials), (Decision::Inconclusive, CHECK_TRIALS), "{outcome:?}");
+    assert_eq!(outcome.decision, Decision::Inconclusive, "{outcome:?}");
+    assert_eq!(outcome.trials, CHECK_TRIALS + COUNT_TRIALS);
     assert!(outcome.reason.contains("too noisy here: delivery_time_us_p99 varies by"), "{}", outcome.reason);
+    let lossy = gate((1.0, 0.8), &["candidate.lost == 0"], losing(3));
+    assert_eq!((lossy.decision, lossy.trials), (Decision::Fail, CHECK_TRIALS + 3), "{lossy:?}");
+    assert_eq!(gate((1.0, 0.8), &[], losing(1)).decision, Decision::Fail, "lost in each of them");
 }
 
 /// Loses one message in every `every`-th trial of the candidate.

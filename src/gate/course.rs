@@ -14,6 +14,9 @@ use super::value::value;
 
 /// Trials of the base alone, before anything is compared: the A/A check.
 pub const CHECK_TRIALS: usize = 6;
+/// Trials of the candidate for its counts alone, where the base is too noisy for any comparison of times: enough for a
+/// loss in each of them to be certain.
+pub const COUNT_TRIALS: usize = 8;
 /// INVALID trials that are measured again, in the whole gate; one more ends it.
 pub const REPEATS_MAX: usize = 4;
 
@@ -44,6 +47,8 @@ enum Against {
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
     Check,
+    /// Too noisy for a comparison, and why; what the candidate loses shows all the same.
+    Counts(String),
     First,
     /// With what the first one found, and what looked bad.
     Second {
@@ -109,6 +114,7 @@ impl Course {
     pub fn step(&self) -> Step {
         let offset = match &self.stage {
             Stage::Check => return Step::Measure(Side::Base),
+            Stage::Counts(_) => return Step::Measure(Side::Candidate),
             Stage::First => 0,
             Stage::Second { .. } => self.design.first,
             Stage::Done(outcome) => return Step::End(Box::new(outcome.clone())),
@@ -172,6 +178,7 @@ impl Course {
         match (&self.against, &self.stage) {
             (_, Stage::Done(_)) => 0,
             (Against::Limits(trials), _) => *trials,
+            (_, Stage::Counts(_)) => COUNT_TRIALS - self.current.len(),
             (_, Stage::Check) => CHECK_TRIALS + stages(self.design.first + self.design.second),
             (_, Stage::First) => stages(self.design.first + self.design.second) - self.current.len(),
             (_, Stage::Second { .. }) => stages(self.design.second) - self.current.len(),
@@ -187,6 +194,7 @@ impl Course {
     fn length(&self) -> usize {
         match (&self.stage, &self.against) {
             (Stage::Check, _) => CHECK_TRIALS,
+            (Stage::Counts(_), _) => COUNT_TRIALS,
             (Stage::First, Against::Limits(trials)) => *trials,
             (Stage::First, _) => self.design.first * self.unit(),
             (Stage::Second { .. }, _) => self.design.second * self.unit(),
@@ -234,6 +242,11 @@ impl Course {
     fn close(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::First) {
             Stage::Check => self.close_check(),
+            Stage::Counts(noise) => {
+                let reason =
+                    format!("{noise}; {COUNT_TRIALS} trials of the candidate have no count that must fail");
+                self.end(Decision::Inconclusive, reason, Vec::new());
+            }
             Stage::First if matches!(self.against, Against::Limits(_)) => {
                 let reason = format!("every expectation holds over {} trials", self.current.len());
                 self.end(Decision::Pass, reason, Vec::new());
@@ -247,7 +260,7 @@ impl Course {
     fn close_check(&mut self) {
         let base: Vec<TrialRecord> = self.current.iter().map(|(_, record)| record.clone()).collect();
         match self.too_noisy(&base.iter().collect::<Vec<_>>(), "the base") {
-            Some(reason) => self.end(Decision::Inconclusive, reason, Vec::new()),
+            Some(reason) => self.next(Stage::Counts(reason), Reached::First),
             None => self.next(Stage::First, Reached::First),
         }
     }

@@ -14,7 +14,7 @@ mod value;
 
 pub use blocks::{BLOCK_TRIALS, Block, Side, order, variation};
 pub use correctness::{COUNTS_ALPHA, Fault, faults};
-pub use course::{CHECK_TRIALS, Course, REPEATS_MAX, Step};
+pub use course::{CHECK_TRIALS, COUNT_TRIALS, Course, REPEATS_MAX, Step};
 pub use judge::{Answer, Judgement, Measured, judge};
 pub use outcome::{Decision, Noise, Outcome, Reached};
 pub use rank::{MedianInterval, TRIALS_MIN, median, median_interval};

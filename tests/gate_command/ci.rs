@@ -137,7 +137,8 @@ fn the_guide_and_the_action_use_only_flags_that_exist_and_the_action_only_inputs
     let known = help("gate") + &help("run");
     let script = read("scripts/ci-gate");
     let guide = read("docs/CI.md");
-    let of_guide = guide.lines().filter(|line| !line.contains("cargo install"));
+    let of_guide =
+        guide.lines().filter(|line| !line.contains("cargo install") && !line.contains("command = ["));
     let of_script = script.lines().filter(|line| line.starts_with("flag ") || line.starts_with("each "));
     let mut checked = 0;
     for line in of_guide.chain(of_script) {

@@ -129,17 +129,17 @@ mod tests {
     #[test]
     fn test_and_bound_keep_their_level_under_no_difference() {
         let mut prng = Prng::new(5);
-        let rounds = 1_500;
+        let rounds = 1_000;
         let (mut alarms, mut missed) = (0, 0);
         for _ in 0..rounds {
             let mut sample = |count: usize| (0..count).map(|_| prng.normal()).collect::<Vec<f64>>();
-            let ranks = RankSum::of(&sample(5), &sample(15));
+            let ranks = RankSum::of(&sample(5), &sample(8));
             alarms += u32::from(ranks.p_above() <= 0.05);
             missed += u32::from(ranks.upper(0.05) < 0.0);
         }
         for count in [alarms, missed] {
             let share = f64::from(count) / f64::from(rounds);
-            assert!((0.03..0.065).contains(&share), "{share}");
+            assert!((0.02..0.065).contains(&share), "{share}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! sees. Streams and consumers are always created, asked and deleted through the library.
 
 mod ack;
+mod address;
 mod control;
 mod demand;
 pub mod library;

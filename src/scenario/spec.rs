@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::broker::{Server, Transport};
 use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Discard, Retention, Storage};
 use super::sweep::Combine;
 use super::words::words;
 
@@ -549,6 +549,8 @@ static REDIS_PUBSUB: &[Key] = &[CLIENT];
 
 static NATS_CORE: &[Key] = &[CLIENT];
 
+const LIMIT: Kind = Kind::Whole { min: 0, max: 1_000_000_000_000_000 };
+
 static JETSTREAM: &[Key] = &[
     CLIENT,
     key("storage", Kind::Word(words::<Storage>), Default::Is("\"file\""), "Where the stream is kept."),
@@ -570,4 +572,31 @@ static JETSTREAM: &[Key] = &[
     ),
     key("deliver", Kind::Word(words::<DeliverPolicy>), Default::Is("\"all\""), "Where a consumer starts."),
     key("pull_batch", Kind::Whole { min: 1, max: 100_000 }, Default::Is("500"), "Messages per pull request."),
+    key(
+        "retention",
+        Kind::Word(words::<Retention>),
+        Default::Is("\"limits\""),
+        "What removes a message: limits, all consumers, or the one consumer.",
+    ),
+    key("max_messages", LIMIT, Default::Is("0"), "Messages that the stream keeps at most; 0 for no limit."),
+    key("max_bytes", LIMIT, Default::Is("0"), "Bytes that the stream keeps at most; 0 for no limit."),
+    key("max_age", Kind::Span, Default::Is("\"0s\""), "Age of a kept message at most; 0s for no limit."),
+    key(
+        "discard",
+        Kind::Word(words::<Discard>),
+        Default::Is("\"old\""),
+        "What goes when the stream is full.",
+    ),
+    key(
+        "max_deliver",
+        Kind::Whole { min: 0, max: 1_000_000 },
+        Default::Is("0"),
+        "Deliveries of one message at most; 0 for no limit.",
+    ),
+    key(
+        "message_ids",
+        Kind::Flag,
+        Default::Is("false"),
+        "Give each message an id by which the server knows a second copy.",
+    ),
 ];

@@ -175,8 +175,9 @@ mod tests {
         let ports = NatsPorts { client: 1, monitor: 2, route: None };
         let core = DriverConfig::NatsCore(NatsCoreOptions::default());
         let user = lines(&[("max_payload", "2MB"), ("jetstream.max_file", "1GB")]);
-        let of =
-            |driver: &DriverConfig| nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user, routes: &[] });
+        let of = |driver: &DriverConfig| {
+            nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user, routes: &[] })
+        };
         assert_eq!(
             of(&core),
             "server_name: n\nlisten: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nmax_payload: 2MB\n"
@@ -189,7 +190,8 @@ mod tests {
         let node = NatsPorts { route: Some(4), ..ports };
         let target = NatsTarget { driver: &core, user: &[], routes: &[3, 4, 5] };
         let text = nats(node, "n", Path::new("/d"), target);
-        let (listen, routes) = ("listen: \"127.0.0.1:4\"", "routes: [nats://127.0.0.1:3, nats://127.0.0.1:5]");
+        let (listen, routes) =
+            ("listen: \"127.0.0.1:4\"", "routes: [nats://127.0.0.1:3, nats://127.0.0.1:5]");
         assert!(text.contains(listen) && text.contains(routes), "{text}");
         let interval = jetstream(Sync::Interval(Duration::from_secs(120)));
         assert!(of(&interval).contains("sync_interval: \"120000ms\""), "{}", of(&interval));

@@ -60,8 +60,9 @@ impl Address {
         let servers: Option<Vec<ServerAddr>> = places.split(',').map(|place| place.parse().ok()).collect();
         let servers = servers.filter(|servers| servers.iter().all(|server| !server.host().is_empty()));
         let Some(servers) = servers else {
-            return Err(fatal("the target's URL is none that NATS can be reached by".to_owned())
-                .remedy("write nats://[user:password@|token@]host[:port], several with commas between them"));
+            return Err(fatal("the target's URL is none that NATS can be reached by".to_owned()).remedy(
+                "write nats://[user:password@|token@]host[:port], several with commas between them",
+            ));
         };
         let decoded = |text: Option<&str>| text.map(percent_decoded);
         let mut who = match (decoded(servers[0].username()), decoded(servers[0].password())) {
@@ -101,7 +102,9 @@ impl Address {
 
     /// Whether the connection is to be encrypted.
     pub(super) fn wants_tls(&self) -> bool {
-        self.servers.iter().any(ServerAddr::tls_required) || self.files.ca.is_some() || self.files.own.is_some()
+        self.servers.iter().any(ServerAddr::tls_required)
+            || self.files.ca.is_some()
+            || self.files.own.is_some()
     }
 
     /// The library's options and servers for this address.
@@ -188,7 +191,8 @@ impl Who {
 }
 
 fn read(file: &str, what: &str) -> Result<String, String> {
-    std::fs::read_to_string(Path::new(file)).map_err(|error| format!("the file of {what} can't be read: {error}"))
+    std::fs::read_to_string(Path::new(file))
+        .map_err(|error| format!("the file of {what} can't be read: {error}"))
 }
 
 /// Undoes percent-encoding (RFC 3986); what is none stays as it is.

@@ -49,7 +49,7 @@ impl Driver for Jetstream {
     async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Publisher, DriverError> {
         let subjects = Subjects::of(topology, JETSTREAM)?;
         let link = Link::open(&self.address, connection, 0).await?;
-        Publisher::answered(link, subjects, &self.control(topology).await?.inbox()).await
+        Publisher::answered(link, subjects, self.options.message_ids).await
     }
 
     async fn subscriber(

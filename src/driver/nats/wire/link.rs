@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) socket: Socket,
     pub(super) output: Output,
     pub(super) talk: Talk,
+    /// Where answers can be sent, unlike that of any other connection.
+    pub(super) inbox: String,
     /// The output holds what nobody flushes: an answer to PING, a pull request.
     owed: bool,
     /// What came while the connection was set up is still in the read buffer.
@@ -46,6 +48,10 @@ pub(super) struct Talk {
 struct Info {
     max_payload: usize,
     #[serde(default)]
+    server_id: String,
+    #[serde(default)]
+    client_id: u64,
+    #[serde(default)]
     tls_required: bool,
     /// What a key is asked to sign.
     #[serde(default)]
@@ -61,6 +67,11 @@ impl Link {
         connection: u32,
         payload_max: usize,
     ) -> Result<Self, DriverError> {
+        if address.wants_tls() {
+            let what = "the wire client of this driver does not speak TLS yet";
+            let error = DriverError::new(ErrorKind::Fatal, address.driver, what);
+            return Err(error.remedy("set client = \"library\""));
+        }
         let mut last = None;
         for place in address.places(connection) {
             match Self::open_at(address, &place, payload_max).await {
@@ -91,10 +102,12 @@ impl Link {
         greeted.await?;
         let Some(info) = info else { return Err(talk.no_nats()) };
         if info.tls_required {
-            return Err(talk.fatal("the server wants TLS").remedy("write tls:// instead of nats://"));
+            return Err(talk.fatal("the server wants TLS").remedy("write tls://, and client = \"library\""));
         }
         talk.max_payload = info.max_payload;
-        let mut link = Self { socket, output: Output::default(), talk, owed: false, unseen: true };
+        let inbox = inbox(&info);
+        let output = Output::default();
+        let mut link = Self { socket, output, talk, inbox, owed: false, unseen: true };
         let mut hello = Vec::new();
         append_connect(&mut hello, &options(address.introduction(&info.nonce)?));
         link.settle(hello).await?;
@@ -274,6 +287,12 @@ impl Talk {
     fn nonsense(&self, error: nats::ServerError) -> DriverError {
         self.fatal("the server sends what is no NATS").source(error)
     }
+}
+
+/// A server numbers its connections, and no other server has its id; the start of it tells servers apart.
+fn inbox(info: &Info) -> String {
+    let server: String = info.server_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    format!("_INBOX.{server}-{}", info.client_id)
 }
 
 /// Who we say we are.

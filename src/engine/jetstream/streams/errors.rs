@@ -33,6 +33,7 @@ errors! {
     maximum_consumers = 400, 10026, "maximum consumers limit reached";
     no_message_found = 404, 10037, "no message found";
     message_not_deleted = 500, 10057, "no message found";
+    payload_not_empty = 400, 10038, "expected an empty request payload";
     message_too_large = 400, 10054, "message size exceeds maximum allowed";
     stream_mismatch = 400, 10056, "stream name in subject does not match request";
     stream_name_exists = 400, 10058, "stream name already in use with a different configuration";
@@ -70,10 +71,6 @@ impl ApiError {
         Self::new(500, 10052, why)
     }
 
-    pub(super) fn stream_update(why: impl Into<String>) -> Self {
-        Self::new(500, 10069, why)
-    }
-
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
         Self::new(400, 10012, why)
     }
@@ -92,6 +89,10 @@ impl ApiError {
 
     pub(super) fn purge_failed(why: &str) -> Self {
         Self::new(500, 10110, why)
+    }
+
+    pub(super) fn sequence_not_found(sequence: u64) -> Self {
+        Self::new(400, 10043, format!("sequence {sequence} not found"))
     }
 
     pub(super) fn delete_failed(why: &str) -> Self {

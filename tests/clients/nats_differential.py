@@ -5,7 +5,9 @@ Usage: nats_differential.py PORT_ONE PORT_OTHER [SEED [OPERATIONS]]
 Each operation waits until both servers have said all that they will say to it (a request until its answer has
 come, and every connection until its PING is answered), so that the order of events is the same on both. Times,
 names made up by a server, and the server's own name and limits are left out of the comparison; what is left has
-to be equal, field by field. Prints `ok` or `FAIL` with the first operations that differ.
+to be equal, field by field. Not part of scripts/test-clients yet, because differences are left: nats-server counts
+a sequence for some messages that a full work-queue stream refuses, and orders the checks of a consumer's update
+differently. Prints `ok` or `FAIL` with the first operations that differ.
 """
 
 import json

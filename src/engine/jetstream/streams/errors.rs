@@ -52,7 +52,7 @@ errors! {
     workqueue_not_unique = 400, 10100, "filtered consumer not unique on workqueue stream";
     workqueue_deliver_all = 400, 10101, "consumer must be deliver all on workqueue stream";
     sealed = 400, 10109, "invalid operation on sealed stream";
-    rollup_not_permitted = 400, 10111, "rollup not permitted";
+    rollup_not_permitted = 500, 10111, "rollup not permitted";
     duplicate_filters = 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     overlapping_filters = 400, 10138, "consumer subject filters cannot overlap";
     empty_filter = 400, 10139, "consumer filter in FilterSubjects cannot be empty";

@@ -287,3 +287,27 @@ fn a_reader_that_stops_is_cut_and_nobody_else_suffers() {
     let received = stopped.until_end();
     assert!(received.ends_with("<closed>") && received.len() < 20 << 20, "{} bytes came", received.len());
 }
+
+#[test]
+fn a_link_named_nats_server_stands_in_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("nats-server");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_busmark"), &link).unwrap();
+    let mut child = std::process::Command::new(&link)
+        .args(["-p", "-1", "-a", "127.0.0.1", "-js", "-sd"])
+        .arg(dir.path().join("store"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    let address: SocketAddr = line.trim().strip_prefix("Listening on ").unwrap().parse().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut info = [0; 5];
+    stream.read_exact(&mut info).unwrap();
+    assert_eq!(&info, b"INFO ");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

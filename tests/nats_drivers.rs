@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use busmark::driver::{self, AckRun, AckToken, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
 use busmark::scenario::{
-    self, AckPolicy, ConsumerKind, Delivery, DriverConfig, JetstreamOptions, NatsCoreOptions, Storage,
-    Subscribe, Target, TopicId, Topology,
+    self, AckPolicy, ConsumerKind, Delivery, Discard, DriverConfig, JetstreamOptions, NatsCoreOptions,
+    Retention, Storage, Subscribe, Target, TopicId, Topology,
 };
 use busmark::target::Broker;
 use tokio::time::timeout;
@@ -380,6 +380,98 @@ fn what_the_library_drops_is_counted_to_the_message() {
         }
         assert!(received < sent, "this test wants to see drops");
         assert_eq!(subscriber.client_drops(), sent - received);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_stream_discards_by_its_own_limit_is_discarded_to_the_message() {
+    through_both!(client => async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let driver = client::jetstream(broker.url(), &JetstreamOptions { max_messages: 100, ..options() });
+        let topology = topology(2, 3, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        publish(&mut publisher, 3, 1000, true).await;
+        let left = driver.leftovers(&topology).await.unwrap().unwrap();
+        assert_eq!((left.pending, left.discarded), (2 * 100, 2 * 900), "two consumers have seen nothing");
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let got = read(&mut subscriber, 200, true).await;
+        assert!(got.values().flatten().all(|(_, number, _)| *number >= 900));
+        publish(&mut driver.publisher(&topology, 0).await.unwrap(), 3, 50, true).await;
+        read(&mut subscriber, 100, true).await;
+        let left = driver.leftovers(&topology).await.unwrap().unwrap();
+        assert_eq!(left.discarded, 2 * 900, "what was delivered before it went is not discarded");
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_stream_that_discards_the_new_refuses_it_and_work_is_removed_when_it_is_done() {
+    through_both!(client => async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let full = JetstreamOptions {
+            max_messages: 100,
+            discard: Discard::New,
+            retention: Retention::WorkQueue,
+            ..options()
+        };
+        let driver = client::jetstream(broker.url(), &full);
+        let topology = topology(2, 1, Delivery::WorkQueue);
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        let outcomes = publish(&mut publisher, 1, 150, true).await;
+        assert!(outcomes[..100].iter().all(|outcome| *outcome == Outcome::Accepted));
+        assert!(outcomes[100..].iter().all(|outcome| *outcome == Outcome::Rejected));
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        read(&mut subscriber, 100, true).await;
+        while driver.leftovers(&topology).await.unwrap().unwrap().pending > 0 {}
+        let again = publish(&mut driver.publisher(&topology, 0).await.unwrap(), 1, 100, true).await;
+        assert_eq!(again, vec![Outcome::Accepted; 100], "acknowledged work made room");
+        assert_eq!(driver.leftovers(&topology).await.unwrap().unwrap().discarded, 0);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_message_is_delivered_no_more_often_than_it_may_be() {
+    through_both!(client => async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let twice =
+            JetstreamOptions { ack_wait: Duration::from_millis(100), max_deliver: 2, ..options() };
+        let driver = client::jetstream(broker.url(), &twice);
+        let topology = topology(1, 1, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        publish(&mut driver.publisher(&topology, 0).await.unwrap(), 1, 10, true).await;
+        let got = read(&mut subscriber, 20, false).await;
+        assert_eq!(got[&0].iter().filter(|(_, _, redelivered)| *redelivered).count(), 10);
+        let mut third = |_: driver::Delivery<'_>| panic!("a third time");
+        drop(timeout(Duration::from_millis(500), subscriber.next_batch(&mut third)).await);
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn each_message_carries_the_id_that_it_is_answered_under() {
+    block_on(async {
+        let broker = server(DriverConfig::Jetstream(options()), &[]).await;
+        let driver = wire::jetstream(broker.url(), &JetstreamOptions { message_ids: true, ..options() });
+        let topology = topology(1, 2, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        assert_eq!(publish(&mut publisher, 2, 500, true).await, vec![Outcome::Accepted; 500]);
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let got = read(&mut subscriber, 500, true).await;
+        assert!(got[&0].iter().enumerate().all(|(at, (_, number, _))| at as u64 == *number));
+        let context = async_nats::jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+        let stream = context.get_stream("busmark-bm").await.unwrap();
+        let mut ids = std::collections::BTreeSet::new();
+        for sequence in 1..=500 {
+            let message = stream.get_raw_message(sequence).await.unwrap();
+            ids.insert(message.headers.get("Nats-Msg-Id").unwrap().to_string());
+        }
+        assert_eq!(ids.len(), 500, "no two are alike");
         broker.stop().await.unwrap();
     });
 }

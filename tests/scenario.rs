@@ -179,7 +179,12 @@ fn rules_across_keys_are_held() {
             vec!["target[0].options.sync=always", "target[0].broker={ url = \"nats://x:1\" }"],
             "can't set this on a server",
         ),
-        (&jetstream, vec!["target[0].options.replicas=3"], "3 replicas need a cluster"),
+        (
+            &jetstream,
+            vec!["target[0].options.replicas=3", "target[0].broker=bundled"],
+            "3 replicas need a cluster",
+        ),
+        (&jetstream, vec!["target[0].options.discard=new"], "nothing is ever too much"),
         (
             &jetstream,
             vec!["workload.delivery=work_queue", "workload.subscribers=2", "target[0].options.ack=all"],

@@ -161,6 +161,10 @@ fn jetstream() -> impl Strategy<Value = DriverConfig> {
                 max_ack_pending,
                 deliver: [DeliverPolicy::All, DeliverPolicy::New, DeliverPolicy::Last][deliver],
                 pull_batch,
+                max_messages: u64::from(pull_batch),
+                max_age: Duration::from_nanos(nanos),
+                max_deliver: ack as u32,
+                ..JetstreamOptions::default()
             })
         },
     )

@@ -33,7 +33,8 @@ use exit::Exit;
 /// The whole command: parse, dispatch, exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let typed = help::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let typed =
+        help::parse(serve_jetstream::called(std::env::args_os())).unwrap_or_else(|error| error.exit());
     log_to_stderr(typed.verbose);
     let done = match &typed.command {
         Command::Run(args) => run::run(args),

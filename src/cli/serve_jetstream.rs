@@ -3,7 +3,9 @@
 use crate::clock::Clock;
 use crate::engine::jetstream::{Bound, Request, Settings};
 use anyhow::Context;
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit code for options that can't be honoured.
@@ -32,6 +34,8 @@ Options, as of nats-server (also with two dashes, and as --name=value):
   -v, --version           print the version
 
 Clusters, accounts, TLS, monitoring and whatever else is not listed are refused.
+
+Called through a link named nats-server it does the same: nats-server [OPTIONS].
 
 Example: busmark serve jetstream -p 4222 -js -sd /var/lib/busmark
 ";
@@ -81,6 +85,19 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The program whose name stands for `busmark serve jetstream`, as a link to this one.
+const STAND_IN: &str = "nats-server";
+
+/// What was typed, or what is meant if this program was called through a link named `nats-server`.
+pub(super) fn called(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    if name.is_some_and(|name| name == STAND_IN) {
+        arguments.splice(1..1, ["serve", "jetstream"].map(OsString::from));
+    }
+    arguments
+}
+
 /// Where the log goes.
 enum Log {
     Stderr,
@@ -102,5 +119,22 @@ impl Log {
             Self::File(file) => writeln!(file, "[{}] {stamp} [INF] {text}", std::process::id())?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_named_nats_server_serves_and_any_other_name_does_not() {
+        let of = |line: &str| called(line.split(' ').map(OsString::from)).join(" ".as_ref());
+        assert_eq!(
+            of("/usr/bin/nats-server -p 4222 -js"),
+            "/usr/bin/nats-server serve jetstream -p 4222 -js"
+        );
+        assert_eq!(of("nats-server"), "nats-server serve jetstream");
+        assert_eq!(of("busmark run quick"), "busmark run quick");
+        assert_eq!(of("./nats-server.sh -v"), "./nats-server.sh -v");
     }
 }

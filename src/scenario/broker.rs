@@ -72,6 +72,9 @@ impl Managed {
     }
 }
 
+/// Nodes of a managed NATS cluster, at most: a stream has no more copies.
+const NATS_NODES: u32 = 5;
+
 impl DriverConfig {
     /// The servers that speak a driver's protocol, the usual one first; none for loopback.
     #[must_use]
@@ -87,7 +90,9 @@ impl DriverConfig {
     #[must_use]
     pub fn nodes(&self) -> RangeInclusive<u32> {
         match self {
-            Self::Loopback(_) | Self::RedisPubsub(_) | Self::NatsCore(_) | Self::Jetstream(_) => 1..=1,
+            Self::Loopback(_) | Self::RedisPubsub(_) => 1..=1,
+            Self::NatsCore(_) => 1..=NATS_NODES,
+            Self::Jetstream(options) => u32::from(options.replicas.max(1))..=NATS_NODES,
         }
     }
 

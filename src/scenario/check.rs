@@ -11,7 +11,7 @@ use super::document::{At, Node, Value};
 use super::model::{
     Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, Target, Workload,
 };
-use super::options::{AckPolicy, Storage, Sync};
+use super::options::{AckPolicy, Client, Discard, Retention, Storage, Sync};
 use super::problem::Problems;
 use super::spec::{ACTORS_MAX, PAYLOAD_MAX};
 use super::traffic::{Shape, TopicChoice};
@@ -282,9 +282,27 @@ fn options(rules: &Rules<'_>, path: &str, target: &Target) {
         "an interval of zero; write `always` to sync on each write".to_owned()
     });
     let replicas = format!("{path}.options.replicas");
-    rules.refuse(ours && options.replicas > 1, &[&replicas, &broker], || {
-        format!("{} replicas need a cluster, and busmark starts one server; allowed is 1, or the url of a cluster", options.replicas)
+    let bundled = target.broker == Broker::Bundled;
+    rules.refuse(bundled && options.replicas > 1, &[&replicas, &broker], || {
+        format!(
+            "{} replicas need a cluster, and the bundled engine is one server; allowed is 1, or `managed`",
+            options.replicas
+        )
     });
+    let discard = format!("{path}.options.discard");
+    let limited = options.max_messages > 0 || options.max_bytes > 0;
+    rules.refuse(options.discard == Discard::New && !limited, &[&discard], || {
+        "nothing is ever too much; allowed is `new` with max_messages or max_bytes".to_owned()
+    });
+    let retention = format!("{path}.options.retention");
+    rules.refuse(
+        options.retention != Retention::Limits && options.ack == AckPolicy::None,
+        &[&retention, &format!("{path}.options.ack")],
+        || {
+            "nobody would acknowledge, and nothing ever be removed; allowed with acks: `explicit`, `all`"
+                .to_owned()
+        },
+    );
     let wait = format!("{path}.options.ack_wait");
     rules.refuse(options.ack != AckPolicy::None && options.ack_wait.is_zero(), &[&wait], || {
         "every delivery would be late; allowed is more than 0s".to_owned()
@@ -312,10 +330,24 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
         });
     }
     if let DriverConfig::Jetstream(options) = &target.driver {
+        let several = !queue && workload.subscribers > 1 && !one_each(workload);
+        rules.refuse(several && options.retention == Retention::WorkQueue, &[&format!("{path}.options.retention"), "workload.delivery"], || {
+            "a work-queue stream hands each message to one consumer; allowed with delivery = \"work_queue\", or one subscriber a topic".to_owned()
+        });
+        rules.refuse(
+            options.message_ids && options.client == Client::Library,
+            &[&format!("{path}.options.message_ids")],
+            || "the library client sends no headers; allowed with client = \"wire\"".to_owned(),
+        );
         rules.refuse(queue && options.ack == AckPolicy::All, &[&format!("{path}.options.ack"), "workload.delivery"], || {
             "`all` would acknowledge what other subscribers of a work queue still hold; allowed: `explicit`, `none`".to_owned()
         });
     }
+}
+
+/// Whether no two subscribers read one topic.
+fn one_each(workload: &Workload) -> bool {
+    workload.subscribe == Subscribe::Paired && workload.subscribers <= workload.topics
 }
 
 /// Whether two subscribers of one topic share a connection. Subscriber s is on connection s mod connections.

@@ -84,6 +84,20 @@ pub struct JetstreamOptions {
     pub deliver: DeliverPolicy,
     /// Messages per pull request.
     pub pull_batch: u32,
+    /// What makes the stream remove a message.
+    pub retention: Retention,
+    /// Messages kept at most; 0 for no limit.
+    pub max_messages: u64,
+    /// Bytes kept at most, as the server counts them; 0 for no limit.
+    pub max_bytes: u64,
+    /// Age of the oldest message at most; zero for no limit.
+    pub max_age: Duration,
+    /// What goes when the stream is full.
+    pub discard: Discard,
+    /// Deliveries of one message at most; 0 for no limit.
+    pub max_deliver: u32,
+    /// Each message carries an id by which the server knows a second copy.
+    pub message_ids: bool,
 }
 
 impl Default for JetstreamOptions {
@@ -100,8 +114,43 @@ impl Default for JetstreamOptions {
             max_ack_pending: 1000,
             deliver: DeliverPolicy::All,
             pull_batch: 500,
+            retention: Retention::Limits,
+            max_messages: 0,
+            max_bytes: 0,
+            max_age: Duration::ZERO,
+            discard: Discard::Old,
+            max_deliver: 0,
+            message_ids: false,
         }
     }
+}
+
+impl JetstreamOptions {
+    /// Whether the stream may remove what a consumer has not seen.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.max_messages > 0 || self.max_bytes > 0 || !self.max_age.is_zero()
+    }
+}
+
+/// What makes a stream remove a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// Its limits alone.
+    Limits,
+    /// That all consumers have acknowledged it.
+    Interest,
+    /// That its one consumer has acknowledged it.
+    WorkQueue,
+}
+
+/// What goes when a stream is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// The oldest message.
+    Old,
+    /// The new one: it is refused.
+    New,
 }
 
 /// Where a stream is kept.
@@ -151,4 +200,6 @@ pub enum DeliverPolicy {
     New,
     /// At the last message.
     Last,
+    /// At the last message of each topic.
+    LastPerTopic,
 }

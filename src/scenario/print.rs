@@ -314,6 +314,10 @@ fn loopback(options: &LoopbackOptions) -> toml_edit::Value {
     ])
 }
 
+fn whole(number: u64) -> toml_edit::Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
 fn jetstream(options: &JetstreamOptions) -> toml_edit::Value {
     let sync = match options.sync {
         Sync::Always => "always".to_owned(),
@@ -330,6 +334,13 @@ fn jetstream(options: &JetstreamOptions) -> toml_edit::Value {
         ("max_ack_pending", i64::from(options.max_ack_pending).into()),
         ("deliver", options.deliver.word().into()),
         ("pull_batch", i64::from(options.pull_batch).into()),
+        ("retention", options.retention.word().into()),
+        ("max_messages", whole(options.max_messages)),
+        ("max_bytes", whole(options.max_bytes)),
+        ("max_age", units::duration(options.max_age).into()),
+        ("discard", options.discard.word().into()),
+        ("max_deliver", i64::from(options.max_deliver).into()),
+        ("message_ids", options.message_ids.into()),
     ])
 }
 

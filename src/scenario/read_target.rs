@@ -68,6 +68,13 @@ fn jetstream(options: &Reader<'_>) -> JetstreamOptions {
         max_ack_pending: options.count("max_ack_pending", 1),
         deliver: options.word("deliver"),
         pull_batch: options.count("pull_batch", 1),
+        retention: options.word("retention"),
+        max_messages: options.whole("max_messages", 0),
+        max_bytes: options.whole("max_bytes", 0),
+        max_age: options.span("max_age").unwrap_or_default(),
+        discard: options.word("discard"),
+        max_deliver: options.count("max_deliver", 0),
+        message_ids: options.flag("message_ids"),
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::broker::{Server, Transport};
 use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::options::Client;
+use super::spec_jetstream::JETSTREAM;
 use super::sweep::Combine;
 use super::words::words;
 
@@ -96,7 +97,8 @@ pub(super) const PAYLOAD_MAX: u64 = 512 << 20;
 /// Largest seed: TOML's numbers have a sign.
 pub(super) const SEED_MAX: u64 = i64::MAX as u64;
 
-const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
+/// A key.
+pub(super) const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
     Key { name, kind, default, doc }
 }
 
@@ -538,7 +540,8 @@ static LOOPBACK: &[Key] = &[
     key("stall_for", Kind::Span, Default::Is("\"0us\""), "For this long; 0us never stops."),
 ];
 
-const CLIENT: Key = key(
+/// Who builds the frames.
+pub(super) const CLIENT: Key = key(
     "client",
     Kind::Word(words::<Client>),
     Default::Is("\"wire\""),
@@ -548,26 +551,3 @@ const CLIENT: Key = key(
 static REDIS_PUBSUB: &[Key] = &[CLIENT];
 
 static NATS_CORE: &[Key] = &[CLIENT];
-
-static JETSTREAM: &[Key] = &[
-    CLIENT,
-    key("storage", Kind::Word(words::<Storage>), Default::Is("\"file\""), "Where the stream is kept."),
-    key("replicas", Kind::Whole { min: 1, max: 5 }, Default::Is("1"), "Copies of the stream."),
-    key(
-        "sync",
-        Kind::AnyOf(&[Kind::Literal("always"), Kind::Span]),
-        Default::Is("\"2m\""),
-        "How a server that busmark starts syncs its files: on each write, or in this interval.",
-    ),
-    key("consumer", Kind::Word(words::<ConsumerKind>), Default::Is("\"pull\""), "Asked for, or sent."),
-    key("ack", Kind::Word(words::<AckPolicy>), Default::Is("\"explicit\""), "How messages are acknowledged."),
-    key("ack_wait", Kind::Span, Default::Is("\"30s\""), "Redelivery after this."),
-    key(
-        "max_ack_pending",
-        Kind::Whole { min: 0, max: 10_000_000 },
-        Default::Is("1000"),
-        "Unacknowledged deliveries at most, for each consumer; 0 for no limit.",
-    ),
-    key("deliver", Kind::Word(words::<DeliverPolicy>), Default::Is("\"all\""), "Where a consumer starts."),
-    key("pull_batch", Kind::Whole { min: 1, max: 100_000 }, Default::Is("500"), "Messages per pull request."),
-];

@@ -3,7 +3,7 @@
 use super::broker::{Server, Transport};
 use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Discard, Retention, Storage};
 use super::sweep::Combine;
 
 /// A value that is one word in a file.
@@ -57,9 +57,22 @@ impl Word for AckPolicy {
         &[("none", Self::None), ("all", Self::All), ("explicit", Self::Explicit)];
 }
 
-impl Word for DeliverPolicy {
+impl Word for Retention {
     const WORDS: &'static [(&'static str, Self)] =
-        &[("all", Self::All), ("new", Self::New), ("last", Self::Last)];
+        &[("limits", Self::Limits), ("interest", Self::Interest), ("work_queue", Self::WorkQueue)];
+}
+
+impl Word for Discard {
+    const WORDS: &'static [(&'static str, Self)] = &[("old", Self::Old), ("new", Self::New)];
+}
+
+impl Word for DeliverPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("all", Self::All),
+        ("new", Self::New),
+        ("last", Self::Last),
+        ("last_per_topic", Self::LastPerTopic),
+    ];
 }
 
 impl Word for Server {

@@ -45,7 +45,8 @@ impl Broker {
         Ok(Self { url: "loopback://0".to_owned(), settings: Vec::new(), nodes: Vec::new(), pids: Vec::new() })
     }
 
-    /// Where clients reach it: its first node. It may hold a password.
+    /// Where clients reach it: its first node, or all nodes of a NATS cluster, with commas between them. It may
+    /// hold a password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

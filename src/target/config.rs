@@ -46,7 +46,7 @@ pub(super) fn redis(listen: &RedisListen, bus: Option<u16>, dir: &Path, user: &[
 /// where the driver wants it, then the user's lines.
 #[must_use]
 pub(super) fn nats(ports: NatsPorts, name: &str, dir: &Path, target: NatsTarget<'_>) -> String {
-    let NatsPorts { client, monitor } = ports;
+    let NatsPorts { client, monitor, route } = ports;
     let mut text =
         format!("server_name: {name}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\n");
     for (key, value) in target.user.iter().filter(|(key, _)| !key.starts_with(JETSTREAM_KEY)) {
@@ -55,21 +55,41 @@ pub(super) fn nats(ports: NatsPorts, name: &str, dir: &Path, target: NatsTarget<
     if let DriverConfig::Jetstream(options) = target.driver {
         text.push_str(&jetstream_block(options, dir, target.user));
     }
+    if let Some(own) = route {
+        text.push_str(&cluster_block(own, target.routes));
+    }
     text
 }
 
-/// The two ports of a NATS server.
+/// Where a node speaks to the others, and where they are.
+fn cluster_block(own: u16, routes: &[u16]) -> String {
+    let others = routes.iter().filter(|port| **port != own).map(|port| format!("nats://127.0.0.1:{port}"));
+    let others: Vec<String> = others.collect();
+    format!(
+        "cluster {{\n  name: {CLUSTER}\n  listen: \"127.0.0.1:{own}\"\n  no_advertise: true\n  routes: [{}]\n}}\n",
+        others.join(", ")
+    )
+}
+
+/// The ports of a NATS server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NatsPorts {
     pub(super) client: u16,
     pub(super) monitor: u16,
+    /// On which it speaks to the other nodes of a cluster.
+    pub(super) route: Option<u16>,
 }
+
+/// The name of every cluster of ours; clusters that don't know each other's routes never meet.
+const CLUSTER: &str = "busmark";
 
 /// The parts of a scenario's target that shape a NATS server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NatsTarget<'a> {
     pub(super) driver: &'a DriverConfig,
     pub(super) user: &'a [(String, String)],
+    /// Ports on which the nodes of its cluster speak to each other.
+    pub(super) routes: &'a [u16],
 }
 
 /// Options of the bundled engine that turn its streams on.
@@ -152,11 +172,12 @@ mod tests {
 
     #[test]
     fn jetstream_is_on_only_for_its_driver_and_has_the_scenarios_sync() {
-        let ports = NatsPorts { client: 1, monitor: 2 };
+        let ports = NatsPorts { client: 1, monitor: 2, route: None };
         let core = DriverConfig::NatsCore(NatsCoreOptions::default());
         let user = lines(&[("max_payload", "2MB"), ("jetstream.max_file", "1GB")]);
-        let of =
-            |driver: &DriverConfig| nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user });
+        let of = |driver: &DriverConfig| {
+            nats(ports, "n", Path::new("/d"), NatsTarget { driver, user: &user, routes: &[] })
+        };
         assert_eq!(
             of(&core),
             "server_name: n\nlisten: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nmax_payload: 2MB\n"
@@ -166,6 +187,12 @@ mod tests {
             "server_name: n\nlisten: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nmax_payload: 2MB\n\
              jetstream {\n  store_dir: \"/d\"\n  sync_interval: always\n  max_file: 1GB\n}\n"
         );
+        let node = NatsPorts { route: Some(4), ..ports };
+        let target = NatsTarget { driver: &core, user: &[], routes: &[3, 4, 5] };
+        let text = nats(node, "n", Path::new("/d"), target);
+        let (listen, routes) =
+            ("listen: \"127.0.0.1:4\"", "routes: [nats://127.0.0.1:3, nats://127.0.0.1:5]");
+        assert!(text.contains(listen) && text.contains(routes), "{text}");
         let interval = jetstream(Sync::Interval(Duration::from_secs(120)));
         assert!(of(&interval).contains("sync_interval: \"120000ms\""), "{}", of(&interval));
     }

@@ -47,11 +47,12 @@ pub(super) fn launches(
         System::Redis | System::Valkey => {
             (0..ours.nodes).map(|_| redis(program, &target.name, (system, ours))).collect()
         }
-        System::Nats if ours.nodes > 1 => Err(TargetError::Unsupported {
-            target: target.name.clone(),
-            what: format!("{} nodes of {} can't be started yet; allowed is 1", ours.nodes, system.name()),
-        }),
-        System::Nats => Ok(vec![nats(program, target, &ours.config)?]),
+        System::Nats => {
+            let cluster = if ours.nodes > 1 { ours.nodes } else { 0 };
+            let routes = (0..cluster).map(|_| free_port()).collect::<Result<Vec<u16>, _>>()?;
+            let driver = NatsTarget { driver: &target.driver, user: &ours.config, routes: &routes };
+            (0..ours.nodes).map(|index| nats(program, &target.name, index as usize, driver)).collect()
+        }
     }
 }
 
@@ -76,11 +77,11 @@ fn redis(program: &Path, name: &str, (system, ours): (System, &Managed)) -> Resu
     Ok(Launch { argv, place, address, config_text, mark: Mark::ProcessId, bus })
 }
 
-fn nats(program: &Path, target: &Target, user: &[(String, String)]) -> Result<Launch, TargetError> {
-    let place = Place::new(&target.name)?;
-    let ports = NatsPorts { client: free_port()?, monitor: free_port()? };
+fn nats(program: &Path, target: &str, index: usize, driver: NatsTarget<'_>) -> Result<Launch, TargetError> {
+    let place = Place::new(target)?;
+    let route = driver.routes.get(index).copied();
+    let ports = NatsPorts { client: free_port()?, monitor: free_port()?, route };
     let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let driver = NatsTarget { driver: &target.driver, user };
     let config_text = config::nats(ports, &name, &place.path().join("data"), driver);
     let file = place.write("nats.conf", &config_text)?;
     let argv = vec![text_of(program), "-c".to_owned(), text_of(&file)];

@@ -64,17 +64,6 @@ fn filled_in(url: &str) -> Result<String, TargetError> {
 }
 
 async fn managed(target: &Target, ours: &Managed) -> Result<Broker, TargetError> {
-    if let DriverConfig::Jetstream(options) = &target.driver
-        && options.replicas > 1
-    {
-        return Err(TargetError::Unsupported {
-            target: target.name.clone(),
-            what: format!(
-                "replicas = {} needs a cluster, and a managed broker is one server; give the url of a cluster",
-                options.replicas
-            ),
-        });
-    }
     let system = System::from(ours.server);
     let found = discover::find(system).ok_or(TargetError::NotFound { system })?;
     with_free_ports(async || {
@@ -192,6 +181,13 @@ async fn with_free_ports(
     attempt().await
 }
 
+/// What clients are told: of a NATS cluster every node, of others the first.
+fn client_url(nodes: &[Node]) -> String {
+    let nats = nodes.iter().all(|node| node.address.system == System::Nats);
+    let urls: Vec<&str> = nodes.iter().take(if nats { nodes.len() } else { 1 }).map(Node::url).collect();
+    urls.join(",")
+}
+
 /// A broker all of whose nodes answer.
 async fn finish(nodes: Vec<Node>) -> Broker {
     let settings = match nodes.first() {
@@ -200,7 +196,7 @@ async fn finish(nodes: Vec<Node>) -> Broker {
         None => Vec::new(),
     };
     Broker {
-        url: nodes.first().map(|node| node.url().to_owned()).unwrap_or_default(),
+        url: client_url(&nodes),
         settings,
         pids: nodes.iter().flat_map(|node| node.pids().to_vec()).collect(),
         nodes,

@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::consumer::{self, pull, push};
 use async_nats::jetstream::context::DeleteStreamErrorKind;
-use async_nats::jetstream::stream::{self, StorageType};
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -11,7 +11,8 @@ use super::library::link::Link;
 use super::subjects::Subjects;
 use crate::driver::{DriverError, ErrorKind, Leftovers};
 use crate::scenario::{
-    AckPolicy, ConsumerKind, DeliverPolicy, Delivery, JetstreamOptions, Storage, Topology,
+    AckPolicy, ConsumerKind, DeliverPolicy, Delivery, Discard, JetstreamOptions, Retention, Storage, TopicId,
+    Topology,
 };
 
 /// Questions to the server that are under way at a time.
@@ -19,6 +20,19 @@ const CONCURRENT_REQUESTS: usize = 32;
 
 /// Error code of the server for a stream that doesn't exist.
 const STREAM_NOT_FOUND: u64 = 10059;
+
+/// What all consumers together say of themselves.
+#[derive(Debug, Default)]
+struct Held {
+    /// Stored and not delivered.
+    pending: u64,
+    /// Delivered and not acknowledged.
+    unacknowledged: u64,
+    /// Delivered, each time.
+    delivered: u64,
+    /// Removed while a consumer had not come that far.
+    passed_over: u64,
+}
 
 /// Control of one topology's stream.
 pub(super) struct Control {
@@ -51,11 +65,6 @@ impl Control {
 
     pub(super) fn subjects(&self) -> &Subjects {
         &self.subjects
-    }
-
-    /// Where answers can be sent, unlike that of anybody else.
-    pub(super) fn inbox(&self) -> String {
-        self.link.client().new_inbox()
     }
 
     /// The stream's name; it depends on the topic prefix alone, so that a trial finds what an earlier one
@@ -96,6 +105,18 @@ impl Control {
                 Storage::File => StorageType::File,
                 Storage::Memory => StorageType::Memory,
             },
+            retention: match self.options.retention {
+                Retention::Limits => RetentionPolicy::Limits,
+                Retention::Interest => RetentionPolicy::Interest,
+                Retention::WorkQueue => RetentionPolicy::WorkQueue,
+            },
+            max_messages: limit(self.options.max_messages),
+            max_bytes: limit(self.options.max_bytes),
+            max_age: self.options.max_age,
+            discard: match self.options.discard {
+                Discard::Old => DiscardPolicy::Old,
+                Discard::New => DiscardPolicy::New,
+            },
             num_replicas: usize::from(self.options.replicas.max(1)),
             ..stream::Config::default()
         };
@@ -119,32 +140,51 @@ impl Control {
     }
 
     /// What the consumers have not delivered or got no acknowledgement for, and what the stream's limits took
-    /// away before a consumer reached it.
+    /// away before a consumer reached it: what was stored for its consumers, less what they delivered or still
+    /// have before them. Deliveries count again when they are made again, so that this is rather too little than
+    /// too much, and nothing where the stream has no limits.
     pub(super) async fn leftovers(&self) -> Result<Leftovers, DriverError> {
         let stream = self
             .context
             .get_stream(self.stream())
             .await
             .map_err(|error| self.fatal("ask for the stream", error))?;
-        let before_first = stream.cached_info().state.first_sequence.saturating_sub(1);
-        futures_util::stream::iter(0..self.topology.receivers())
+        let state = &stream.cached_info().state;
+        let (stored, removed) = (state.last_sequence, state.first_sequence.saturating_sub(1));
+        let sum = futures_util::stream::iter(0..self.topology.receivers())
             .map(|receiver| {
                 let stream = &stream;
                 async move { stream.consumer_info(Self::consumer(receiver)).await }
             })
             .buffer_unordered(CONCURRENT_REQUESTS)
             .map_err(|error| self.fatal("ask for a consumer", error))
-            .try_fold(Leftovers::default(), async |sum, info| {
+            .try_fold(Held::default(), async |sum, info| {
                 let unacknowledged = match self.options.ack {
                     AckPolicy::None => 0,
                     AckPolicy::All | AckPolicy::Explicit => info.num_ack_pending as u64,
                 };
-                Ok(Leftovers {
-                    pending: sum.pending + info.num_pending + unacknowledged,
-                    discarded: sum.discarded + before_first.saturating_sub(info.delivered.stream_sequence),
+                Ok(Held {
+                    pending: sum.pending + info.num_pending,
+                    unacknowledged: sum.unacknowledged + unacknowledged,
+                    delivered: sum.delivered + info.delivered.consumer_sequence,
+                    passed_over: sum.passed_over + removed.saturating_sub(info.delivered.stream_sequence),
                 })
             })
-            .await
+            .await?;
+        let pending = sum.pending + sum.unacknowledged;
+        let discarded = match (self.options.has_limits(), self.copies()) {
+            (false, _) => 0,
+            (true, Some(copies)) => (copies * stored).saturating_sub(sum.delivered + sum.pending),
+            (true, None) => sum.passed_over,
+        };
+        Ok(Leftovers { pending, discarded })
+    }
+
+    /// How many consumers each message is for, if that is the same for all.
+    fn copies(&self) -> Option<u64> {
+        let copies = |topic| u64::from(self.topology.copies(TopicId(topic)));
+        let first = copies(0);
+        (1..self.topology.topics).all(|topic| copies(topic) == first).then_some(first)
     }
 
     async fn create_consumer(&self, receiver: u32) -> Result<(), DriverError> {
@@ -169,6 +209,7 @@ impl Control {
             ack_policy: self.ack_policy(),
             ack_wait: self.ack_wait(),
             max_ack_pending: self.max_ack_pending(),
+            max_deliver: self.max_deliver(),
             filter_subject,
             filter_subjects,
             ..pull::Config::default()
@@ -188,6 +229,7 @@ impl Control {
             ack_policy: self.ack_policy(),
             ack_wait: self.ack_wait(),
             max_ack_pending: self.max_ack_pending(),
+            max_deliver: self.max_deliver(),
             filter_subject,
             filter_subjects,
             ..push::Config::default()
@@ -208,6 +250,7 @@ impl Control {
             DeliverPolicy::All => consumer::DeliverPolicy::All,
             DeliverPolicy::New => consumer::DeliverPolicy::New,
             DeliverPolicy::Last => consumer::DeliverPolicy::Last,
+            DeliverPolicy::LastPerTopic => consumer::DeliverPolicy::LastPerSubject,
         }
     }
 
@@ -235,10 +278,22 @@ impl Control {
         }
     }
 
+    fn max_deliver(&self) -> i64 {
+        match (self.options.ack, self.options.max_deliver) {
+            (AckPolicy::None, _) | (_, 0) => -1,
+            (AckPolicy::All | AckPolicy::Explicit, most) => i64::from(most),
+        }
+    }
+
     fn fatal(&self, what: &str, error: impl std::fmt::Display) -> DriverError {
         if self.link.is_broken() {
             return self.link.disconnected();
         }
         DriverError::new(ErrorKind::Fatal, JETSTREAM, format!("could not {what}: {error}"))
     }
+}
+
+/// A limit as the server writes it.
+fn limit(most: u64) -> i64 {
+    if most == 0 { -1 } else { i64::try_from(most).unwrap_or(i64::MAX) }
 }

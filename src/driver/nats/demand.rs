@@ -1,10 +1,19 @@
 //! How much a pull consumer's reader has asked for, and when to ask for more.
 
+use std::time::Duration;
+
 use super::JETSTREAM;
 use crate::driver::{DriverError, ErrorKind};
 
 /// How long the server keeps a pull request, in ns; asked again when it is over.
 const PULL_EXPIRES_NS: u64 = 60_000_000_000;
+
+/// How often the server says that it still has the request while there is nothing else to say, in ns.
+const HEARTBEAT_NS: u64 = 2_000_000_000;
+
+/// Silence after which a request is taken for forgotten, such as by a leader that died: a little more than two
+/// heartbeats.
+pub(super) const PATIENCE: Duration = Duration::from_millis(4500);
 
 /// Header of a status line: messages of the pull request that will not come.
 pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
@@ -13,6 +22,9 @@ pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 const NOTHING_NOW: u16 = 404;
 const EXPIRED: u16 = 408;
 const HEARTBEAT: u16 = 100;
+
+/// What a server says, with another status, when somebody else is to be asked from now on.
+const MOVED: [&str; 2] = ["Leadership Change", "Server Shutdown"];
 
 /// Pull requests of one reader.
 #[derive(Debug)]
@@ -44,12 +56,21 @@ impl Demand {
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
+    /// Nobody knows of what was asked for any more.
+    pub(super) fn forgotten(&mut self) {
+        self.outstanding = 0;
+    }
+
     /// A request has ended with this status, and `pending` messages of it will not come (all, if it doesn't
     /// say).
     pub(super) fn ended(&mut self, status: u16, text: &str, pending: Option<u32>) -> Result<(), DriverError> {
+        if status == HEARTBEAT {
+            return Ok(());
+        }
         self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(self.outstanding));
         match status {
-            NOTHING_NOW | EXPIRED | HEARTBEAT => Ok(()),
+            NOTHING_NOW | EXPIRED => Ok(()),
+            _ if MOVED.contains(&text) => Ok(()),
             _ => {
                 let what = format!("the server ended a pull request: {status} {text}");
                 Err(DriverError::new(ErrorKind::Disconnected, JETSTREAM, what))
@@ -60,7 +81,7 @@ impl Demand {
 
 /// The body of a request for `batch` messages.
 pub(super) fn request(batch: u32) -> String {
-    format!("{{\"batch\":{batch},\"expires\":{PULL_EXPIRES_NS}}}")
+    format!("{{\"batch\":{batch},\"expires\":{PULL_EXPIRES_NS},\"idle_heartbeat\":{HEARTBEAT_NS}}}")
 }
 
 #[cfg(test)]
@@ -80,6 +101,14 @@ mod tests {
         demand.ended(408, "Request Timeout", Some(70)).unwrap();
         assert_eq!(demand.more(), Some(70));
         demand.ended(404, "No Messages", None).unwrap();
+        assert_eq!(demand.more(), Some(100));
+        demand.asked();
+        demand.ended(100, "Idle Heartbeat", None).unwrap();
+        assert_eq!(demand.more(), None, "a heartbeat ends nothing");
+        demand.ended(409, "Leadership Change", None).unwrap();
+        assert_eq!(demand.more(), Some(100));
+        demand.asked();
+        demand.forgotten();
         assert_eq!(demand.more(), Some(100));
         let gone = demand.ended(409, "Consumer Deleted", None).unwrap_err();
         assert_eq!(gone.kind, ErrorKind::Disconnected);

@@ -3,6 +3,7 @@
 //! sees. Streams and consumers are always created, asked and deleted through the library.
 
 mod ack;
+mod address;
 mod control;
 mod demand;
 pub mod library;
@@ -10,12 +11,22 @@ mod subjects;
 mod unacknowledged;
 pub mod wire;
 
-use super::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
+use async_nats::{ConnectOptions, ServerAddr};
+
+use super::{Acknowledgement, DeliveryGuarantee, DriverError, Durability, Guarantees};
 use crate::scenario::{AckPolicy, JetstreamOptions, Storage, Sync};
 
 /// Names of the drivers in errors and results.
 const CORE: &str = "nats-core";
 const JETSTREAM: &str = "jetstream";
+
+/// Servers and credentials of a URL, for whoever asks a server something else than the drivers do.
+///
+/// # Errors
+/// `Fatal` if the URL is none.
+pub fn connect_options(url: &str) -> Result<(ConnectOptions, Vec<ServerAddr>), DriverError> {
+    Ok(address::Address::parse(CORE, url)?.library())
+}
 
 /// What NATS core promises: nothing is kept and nobody answers.
 fn core_guarantees(deviations: Vec<String>) -> Guarantees {

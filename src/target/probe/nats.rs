@@ -87,8 +87,9 @@ async fn counters_of_a_stranger(url: &str) -> Result<Counters, String> {
 
 /// Connects and has a PING answered.
 async fn connect(url: &str) -> Result<async_nats::Client, String> {
-    let options = async_nats::ConnectOptions::new().max_reconnects(1).name("busmark");
-    let client = options.connect(url).await.map_err(|error| error.to_string())?;
+    let (options, servers) = crate::driver::nats::connect_options(url).map_err(|error| error.what)?;
+    let options = options.max_reconnects(1).name("busmark");
+    let client = options.connect(servers).await.map_err(|error| error.to_string())?;
     client.flush().await.map_err(|error| error.to_string())?;
     Ok(client)
 }

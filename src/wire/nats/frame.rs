@@ -67,9 +67,14 @@ pub struct PublishFrame {
     serial_at: usize,
     /// Where the length stands in `head`.
     length_at: usize,
-    /// The length that stands there.
+    /// The length of the payload that it speaks of.
     length: usize,
+    /// Headers behind the control line; they end with the message's id. None for PUB.
+    headers: Vec<u8>,
 }
+
+/// What ends a block of headers.
+const HEADERS_END: &[u8] = b"\r\n\r\n";
 
 impl PublishFrame {
     /// Prepares `PUB subject …`.
@@ -90,14 +95,30 @@ impl PublishFrame {
         }
         let length_at = head.len();
         head.extend_from_slice(b"0\r\n");
-        Self { head, serial_at, length_at, length: 0 }
+        Self { head, serial_at, length_at, length: 0, headers: Vec::new() }
+    }
+
+    /// Prepares `HPUB subject inbox<serial> …` with the id `inbox<serial>`, by which a JetStream server knows the
+    /// message if it comes again.
+    #[must_use]
+    pub fn with_id(subject: &[u8], inbox: &[u8]) -> Self {
+        let plain = Self::with_reply(subject, inbox);
+        let serial = Serial::default();
+        let headers = [b"NATS/1.0\r\nNats-Msg-Id: ", inbox, serial.digits(), HEADERS_END].concat();
+        let mut head = [b"H", &plain.head[..plain.length_at]].concat();
+        append_integer_digits(&mut head, headers.len() as i64);
+        head.push(b' ');
+        let mut frame =
+            Self { serial_at: plain.serial_at + 1, length_at: head.len(), head, headers, ..plain };
+        frame.set_length(0);
+        frame
     }
 
     /// Bytes of the frame besides the payload, at most.
     #[inline]
     #[must_use]
     pub fn overhead(&self) -> usize {
-        self.length_at + 24
+        self.length_at + 24 + self.headers.len()
     }
 
     /// Appends the message.
@@ -117,15 +138,23 @@ impl PublishFrame {
     #[inline]
     pub fn append_numbered(&mut self, out: &mut Vec<u8>, serial: &Serial, payload: &[u8]) {
         debug_assert!(self.serial_at < self.length_at);
+        if payload.len() != self.length {
+            self.set_length(payload.len());
+        }
         self.head[self.serial_at..self.serial_at + SERIAL_DIGITS].copy_from_slice(serial.digits());
+        if !self.headers.is_empty() {
+            let end = self.head.len() - HEADERS_END.len();
+            self.head[end - SERIAL_DIGITS..end].copy_from_slice(serial.digits());
+        }
         self.append(out, payload);
     }
 
     #[cold]
     fn set_length(&mut self, length: usize) {
         self.head.truncate(self.length_at);
-        append_integer_digits(&mut self.head, length as i64);
+        append_integer_digits(&mut self.head, (self.headers.len() + length) as i64);
         self.head.extend_from_slice(b"\r\n");
+        self.head.extend_from_slice(&self.headers);
         self.length = length;
     }
 }
@@ -240,6 +269,7 @@ mod tests {
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..1200), 1..20),
         ) {
             let (mut plain, mut numbered) = (PublishFrame::new(b"a.b"), PublishFrame::with_reply(b"a.b", b"_INBOX.x."));
+            let mut known = PublishFrame::with_id(b"a.b", b"_INBOX.x.");
             for (number, payload) in messages.iter().enumerate() {
                 let serial = Serial::of(number as u64 * 7919);
                 let reply = [&b"_INBOX.x."[..], serial.digits()].concat();
@@ -255,6 +285,14 @@ mod tests {
                 numbered.append_numbered(&mut got, &serial, payload);
                 prop_assert_eq!(&got, &expected);
                 prop_assert!(got.len() <= numbered.overhead() + payload.len());
+                let headers = [&b"NATS/1.0\r\nNats-Msg-Id: "[..], &reply, b"\r\n\r\n"].concat();
+                expected.clear();
+                got.clear();
+                let head = MessageHead { reply: &reply, header_length: headers.len(), ..head };
+                append_publish(&mut expected, head, &[&headers[..], payload].concat());
+                known.append_numbered(&mut got, &serial, payload);
+                prop_assert_eq!(&got, &expected);
+                prop_assert!(got.len() <= known.overhead() + payload.len());
             }
         }
     }

@@ -1,13 +1,14 @@
 //! One connection that never comes back once it broke.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, Event};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
+use super::super::address::Address;
 use crate::driver::{DriverError, ErrorKind};
 
 /// How long a connection may take to come about, and a question to be answered.
@@ -22,8 +23,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What the library tells us of a connection from its own tasks.
 #[derive(Debug, Default)]
 struct Told {
-    /// The library asked for the delay of a connection attempt this often; more than once: it broke.
-    attempts: AtomicU32,
+    /// It was connected once: the next attempt means that this broke.
+    connected: AtomicBool,
     /// A subscription's queue was full.
     dropped: AtomicBool,
     /// The server's last error, which is often the reason of a disconnect.
@@ -58,7 +59,8 @@ impl Link {
         let told = Arc::new(Told::default());
         let (broke, broken) = watch::channel(false);
         let (of_delay, of_event) = (Arc::clone(&told), Arc::clone(&told));
-        let options = ConnectOptions::new()
+        let (options, servers) = Address::parse(driver, url)?.library();
+        let options = options
             .name("busmark")
             .connection_timeout(ANSWER_WITHIN)
             .request_timeout(Some(ANSWER_WITHIN))
@@ -68,7 +70,7 @@ impl Link {
             // Asked before every attempt, the first one included. An event would do too, but the library
             // throws events away when there are many of them.
             .reconnect_delay_callback(move |_| {
-                if of_delay.attempts.fetch_add(1, Ordering::Relaxed) == 0 {
+                if !of_delay.connected.load(Ordering::Relaxed) {
                     return Duration::ZERO;
                 }
                 broke.send_replace(true);
@@ -78,11 +80,12 @@ impl Link {
                 of_event.note(&event);
                 std::future::ready(())
             });
-        let client = options.connect(url).await.map_err(|error| {
+        let client = options.connect(servers).await.map_err(|error| {
             DriverError::new(ErrorKind::Disconnected, driver, format!("could not connect: {error}"))
                 .remedy("is the server running, and is it a NATS server?")
                 .source(error)
         })?;
+        told.connected.store(true, Ordering::Relaxed);
         Ok(Self { driver, client, told, broken })
     }
 

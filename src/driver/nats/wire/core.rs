@@ -3,11 +3,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::super::address::Address;
 use super::super::subjects::Subjects;
 use super::super::{CORE, core_guarantees};
 use super::Publisher;
-use super::address::Address;
-use super::link::Link;
+use super::link::{Link, connection_of};
 use super::subscriber::subscription_of;
 use crate::driver::{AckToken, Delivery, Driver, DriverError, Guarantees, Leftovers, Subscriber};
 use crate::scenario::{self, Subscription, Topology};
@@ -40,12 +40,12 @@ impl Driver for NatsCore {
     /// Core keeps nothing, so there is nothing to clear; this finds out whether the server is there.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         Subjects::of(topology, CORE)?;
-        Link::open(&self.address, 0).await.map(drop)
+        Link::open(&self.address, 0, 0).await.map(drop)
     }
 
-    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Publisher, DriverError> {
+    async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Publisher, DriverError> {
         let subjects = Subjects::of(topology, CORE)?;
-        Ok(Publisher::unanswered(Link::open(&self.address, 0).await?, subjects))
+        Ok(Publisher::unanswered(Link::open(&self.address, connection, 0).await?, subjects))
     }
 
     async fn subscriber(
@@ -54,7 +54,8 @@ impl Driver for NatsCore {
         subscriptions: &[Subscription],
     ) -> Result<CoreSubscriber, DriverError> {
         let subjects = Subjects::of(topology, CORE)?;
-        let mut link = Link::open(&self.address, topology.payload_max).await?;
+        let connection = connection_of(subscriptions, topology);
+        let mut link = Link::open(&self.address, connection, topology.payload_max).await?;
         let mut commands = Vec::new();
         let mut by_sid = Vec::new();
         for (number, subscription) in (0u32..).zip(subscriptions) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::address::Address;
 use super::super::control::Control;
 use super::super::subjects::Subjects;
 use super::super::{JETSTREAM, jetstream_guarantees};
-use super::address::Address;
-use super::link::Link;
+use super::link::{Link, connection_of};
 use super::{Publisher, Subscriber};
 use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
 use crate::scenario::{JetstreamOptions, Subscription, Topology};
@@ -46,10 +46,10 @@ impl Driver for Jetstream {
         self.control(topology).await?.create().await
     }
 
-    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Publisher, DriverError> {
+    async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Publisher, DriverError> {
         let subjects = Subjects::of(topology, JETSTREAM)?;
-        let link = Link::open(&self.address, 0).await?;
-        Publisher::answered(link, subjects, &self.control(topology).await?.inbox()).await
+        let link = Link::open(&self.address, connection, 0).await?;
+        Publisher::answered(link, subjects, self.options.message_ids).await
     }
 
     async fn subscriber(
@@ -58,8 +58,9 @@ impl Driver for Jetstream {
         subscriptions: &[Subscription],
     ) -> Result<Subscriber, DriverError> {
         let control = self.control(topology).await?;
-        Subscriber::open(Link::open(&self.address, topology.payload_max).await?, &control, subscriptions)
-            .await
+        let connection = connection_of(subscriptions, topology);
+        let link = Link::open(&self.address, connection, topology.payload_max).await?;
+        Subscriber::open(link, &control, subscriptions).await
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {

@@ -4,9 +4,10 @@ use std::task::{Context, Poll, ready};
 
 use serde::Deserialize;
 
-use super::address::Address;
-use crate::driver::socket::{Output, Socket};
+use super::super::address::{Address, Introduction};
+use crate::driver::socket::{Output, Place, Socket};
 use crate::driver::{DriverError, ErrorKind};
+use crate::scenario::{Subscription, Topology};
 use crate::wire::nats::{self, ConnectOptions, Message, Parsed, ServerOp, append_connect, parse_server};
 
 const PING: &[u8] = b"PING\r\n";
@@ -22,6 +23,8 @@ pub(super) struct Link {
     pub(super) socket: Socket,
     pub(super) output: Output,
     pub(super) talk: Talk,
+    /// Where answers can be sent, unlike that of any other connection.
+    pub(super) inbox: String,
     /// The output holds what nobody flushes: an answer to PING, a pull request.
     owed: bool,
     /// What came while the connection was set up is still in the read buffer.
@@ -45,15 +48,44 @@ pub(super) struct Talk {
 struct Info {
     max_payload: usize,
     #[serde(default)]
+    server_id: String,
+    #[serde(default)]
+    client_id: u64,
+    #[serde(default)]
     tls_required: bool,
+    /// What a key is asked to sign.
+    #[serde(default)]
+    nonce: String,
 }
 
 impl Link {
-    /// Connects, authenticates, and makes sure that a NATS server answers. `payload_max`: the longest payload
-    /// that will be read, in bytes.
-    pub(super) async fn open(address: &Address, payload_max: usize) -> Result<Self, DriverError> {
+    /// Connects, authenticates, and makes sure that a NATS server answers. Of several servers each is tried once,
+    /// beginning with the one that is this connection's turn. `payload_max`: the longest payload that will be
+    /// read, in bytes.
+    pub(super) async fn open(
+        address: &Address,
+        connection: u32,
+        payload_max: usize,
+    ) -> Result<Self, DriverError> {
+        if address.wants_tls() {
+            let what = "the wire client of this driver does not speak TLS yet";
+            let error = DriverError::new(ErrorKind::Fatal, address.driver, what);
+            return Err(error.remedy("set client = \"library\""));
+        }
+        let mut last = None;
+        for place in address.places(connection) {
+            match Self::open_at(address, &place, payload_max).await {
+                Err(error) if error.kind == ErrorKind::Disconnected => last = Some(error),
+                other => return other,
+            }
+        }
+        let nobody = || DriverError::new(ErrorKind::Fatal, address.driver, "there is no server");
+        Err(last.unwrap_or_else(nobody))
+    }
+
+    async fn open_at(address: &Address, place: &Place, payload_max: usize) -> Result<Self, DriverError> {
         let driver = address.driver;
-        let mut socket = Socket::connect(driver, &address.place, payload_max).await?;
+        let mut socket = Socket::connect(driver, place, payload_max).await?;
         let mut talk =
             Talk { driver, max_payload: nats::MAX_PAYLOAD, reason: None, broken: false, ponged: false };
         let mut info: Option<Info> = None;
@@ -70,12 +102,14 @@ impl Link {
         greeted.await?;
         let Some(info) = info else { return Err(talk.no_nats()) };
         if info.tls_required {
-            return Err(talk.fatal("the server wants TLS").remedy("write tls:// instead of nats://"));
+            return Err(talk.fatal("the server wants TLS").remedy("write tls://, and client = \"library\""));
         }
         talk.max_payload = info.max_payload;
-        let mut link = Self { socket, output: Output::default(), talk, owed: false, unseen: true };
+        let inbox = inbox(&info);
+        let output = Output::default();
+        let mut link = Self { socket, output, talk, inbox, owed: false, unseen: true };
         let mut hello = Vec::new();
-        append_connect(&mut hello, &options(address));
+        append_connect(&mut hello, &options(address.introduction(&info.nonce)?));
         link.settle(hello).await?;
         Ok(link)
     }
@@ -255,11 +289,15 @@ impl Talk {
     }
 }
 
+/// A server numbers its connections, and no other server has its id; the start of it tells servers apart.
+fn inbox(info: &Info) -> String {
+    let server: String = info.server_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    format!("_INBOX.{server}-{}", info.client_id)
+}
+
 /// Who we say we are.
-fn options(address: &Address) -> ConnectOptions {
-    let user = address.user.clone().unwrap_or_default();
-    let (user, auth_token) =
-        if address.password.is_some() { (user, String::new()) } else { (String::new(), user) };
+fn options(introduction: Introduction) -> ConnectOptions {
+    let Introduction { user, password, token, nkey, jwt, signature } = introduction;
     ConnectOptions {
         verbose: false,
         pedantic: false,
@@ -268,11 +306,18 @@ fn options(address: &Address) -> ConnectOptions {
         headers: true,
         no_responders: true,
         user,
-        pass: address.password.clone().unwrap_or_default(),
-        auth_token,
+        pass: password,
+        auth_token: token,
+        nkey,
+        jwt,
+        sig: signature,
         name: "busmark".to_owned(),
         lang: "rust".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..ConnectOptions::default()
     }
+}
+
+/// The number of the connection that serves these subscriptions.
+pub(super) fn connection_of(subscriptions: &[Subscription], topology: &Topology) -> u32 {
+    subscriptions.first().map_or(0, |first| first.subscriber % topology.subscriber_connections.max(1))
 }

@@ -1,6 +1,5 @@
 //! Over a plain socket: frames built in place, written together, and parsed in the read buffer.
 
-mod address;
 mod core;
 mod jetstream;
 mod link;

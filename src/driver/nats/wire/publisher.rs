@@ -30,6 +30,8 @@ pub struct Publisher {
 struct Answers {
     /// Where answers go, with a dot at the end.
     inbox: Vec<u8>,
+    /// Each message carries its reply subject as its id, too.
+    ids: bool,
     /// Number of the next message to be enqueued.
     next: Serial,
     enqueued: u64,
@@ -47,17 +49,14 @@ impl Publisher {
         Self { link, subjects, frames, answers: None }
     }
 
-    /// A connection whose messages are answered to `inbox`.
-    pub(super) async fn answered(
-        mut link: Link,
-        subjects: Subjects,
-        inbox: &str,
-    ) -> Result<Self, DriverError> {
-        let inbox = format!("{inbox}.").into_bytes();
+    /// A connection whose messages are answered to its inbox.
+    pub(super) async fn answered(mut link: Link, subjects: Subjects, ids: bool) -> Result<Self, DriverError> {
+        let inbox = format!("{}.", link.inbox).into_bytes();
         let mut subscribe = Vec::new();
         append_subscribe(&mut subscribe, &[inbox.as_slice(), b"*"].concat(), b"", SID);
         link.settle(subscribe).await?;
         let answers = Answers {
+            ids,
             next: Serial::default(),
             enqueued: 0,
             expected: AnswerRuns::new(&inbox, SID),
@@ -77,6 +76,7 @@ impl Publisher {
         let subject = self.subjects.name(topic);
         Ok(match &self.answers {
             None => PublishFrame::new(subject.as_bytes()),
+            Some(answers) if answers.ids => PublishFrame::with_id(subject.as_bytes(), &answers.inbox),
             Some(answers) => PublishFrame::with_reply(subject.as_bytes(), &answers.inbox),
         })
     }

@@ -3,6 +3,8 @@
 
 use std::future::poll_fn;
 
+use tokio::time::timeout;
+
 use super::super::ack::{self, ACK};
 use super::super::control::Control;
 use super::super::demand::{self, Demand};
@@ -62,7 +64,6 @@ impl Subscriber {
         subscriptions: &[Subscription],
     ) -> Result<Self, DriverError> {
         let options = control.options();
-        let base = control.inbox();
         let mut commands = Vec::new();
         let mut readers = Vec::with_capacity(subscriptions.len());
         for (number, subscription) in subscriptions.iter().enumerate() {
@@ -70,7 +71,8 @@ impl Subscriber {
             let sid = number.to_string();
             let pull = match options.consumer {
                 ConsumerKind::Pull => {
-                    let (subject, inbox) = (control.pull_subject(receiver), format!("{base}.{number}"));
+                    let (subject, inbox) =
+                        (control.pull_subject(receiver), format!("{}.{number}", link.inbox));
                     append_subscribe(&mut commands, inbox.as_bytes(), b"", sid.as_bytes());
                     Some(Pull { subject, inbox, demand: Demand::new(options.pull_batch) })
                 }
@@ -116,8 +118,8 @@ impl Subscriber {
     }
 }
 
-impl driver::Subscriber for Subscriber {
-    async fn next_batch(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
+impl Subscriber {
+    async fn read(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
         let Self { link, subjects, ack, readers, unacknowledged } = self;
         poll_fn(|cx| {
             link.poll_messages(cx, &mut |message, output| {
@@ -140,6 +142,19 @@ impl driver::Subscriber for Subscriber {
             })
         })
         .await
+    }
+}
+
+impl driver::Subscriber for Subscriber {
+    async fn next_batch(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
+        if let Ok(read) = timeout(demand::PATIENCE, self.read(each)).await {
+            return read;
+        }
+        let Self { link, readers, .. } = self;
+        for reader in readers {
+            link.owe(|output| reader.ask_again(output));
+        }
+        Ok(())
     }
 
     async fn ack(&mut self, tokens: &[AckToken]) -> Result<(), DriverError> {
@@ -171,6 +186,14 @@ impl Reader {
         let head = MessageHead { subject, sid: b"", reply, header_length: 0 };
         append_publish(output, head, demand::request(more).as_bytes());
         pull.demand.asked();
+    }
+
+    /// Asks anew for all that was asked for: the server would have said that it still knows of it.
+    fn ask_again(&mut self, output: &mut Vec<u8>) {
+        if let Some(pull) = &mut self.pull {
+            pull.demand.forgotten();
+            self.ask(output);
+        }
     }
 
     /// A message came.

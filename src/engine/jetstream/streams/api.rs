@@ -14,6 +14,17 @@ pub(super) struct Request<'a> {
     pub(super) times: Times,
 }
 
+impl Request<'_> {
+    /// Refuses a payload where none is expected; an empty object is none.
+    pub(super) fn expect_empty(&self) -> Result<(), ApiError> {
+        let empty = |value: serde_json::Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        if self.payload.is_empty() || serde_json::from_slice(self.payload).is_ok_and(empty) {
+            return Ok(());
+        }
+        Err(ApiError::payload_not_empty())
+    }
+}
+
 impl Streams {
     /// Takes a message on a subject of [`super::API`]; whether anybody was there for it.
     pub(in super::super) fn request(&mut self, message: &Publish<'_>, times: Times) -> bool {

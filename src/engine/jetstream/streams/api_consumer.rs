@@ -42,7 +42,7 @@ impl Streams {
                     let result = self.consumer_info(stream, name, request);
                     self.reply(request, "consumer_info", result);
                 } else {
-                    let result = self.delete_consumer(stream, name);
+                    let result = request.expect_empty().and_then(|()| self.delete_consumer(stream, name));
                     self.reply(request, "consumer_delete", result);
                 }
             }
@@ -122,6 +122,7 @@ impl Streams {
         name: &str,
         request: Request<'_>,
     ) -> Result<ConsumerInfo, ApiError> {
+        request.expect_empty()?;
         let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
         let consumer = found.consumers.get(name).ok_or_else(ApiError::consumer_not_found)?;
         Ok(consumer.info(stream, request.times.unix, false))

@@ -87,7 +87,7 @@ impl Streams {
                 return Err(ApiError::delete_failed("message delete not permitted"));
             }
             if !stream.remove(wish.seq) {
-                return Err(ApiError::message_not_deleted());
+                return Err(stream.why_not_there(wish.seq));
             }
             Ok(serde_json::json!({ "success": true }))
         });

@@ -47,7 +47,7 @@ impl Streams {
             }
             ("INFO", Some(name)) => self.stream_info(name, request),
             ("DELETE", Some(name)) => {
-                let result = self.delete_stream(name);
+                let result = request.expect_empty().and_then(|()| self.delete_stream(name));
                 self.reply(request, "stream_delete", result);
             }
             ("PURGE", Some(name)) => {

@@ -33,6 +33,7 @@ errors! {
     maximum_consumers = 400, 10026, "maximum consumers limit reached";
     no_message_found = 404, 10037, "no message found";
     message_not_deleted = 500, 10057, "no message found";
+    payload_not_empty = 400, 10038, "expected an empty request payload";
     message_too_large = 400, 10054, "message size exceeds maximum allowed";
     stream_mismatch = 400, 10056, "stream name in subject does not match request";
     stream_name_exists = 400, 10058, "stream name already in use with a different configuration";
@@ -51,7 +52,7 @@ errors! {
     workqueue_not_unique = 400, 10100, "filtered consumer not unique on workqueue stream";
     workqueue_deliver_all = 400, 10101, "consumer must be deliver all on workqueue stream";
     sealed = 400, 10109, "invalid operation on sealed stream";
-    rollup_not_permitted = 400, 10111, "rollup not permitted";
+    rollup_not_permitted = 500, 10111, "rollup not permitted";
     duplicate_filters = 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     overlapping_filters = 400, 10138, "consumer subject filters cannot overlap";
     empty_filter = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
@@ -68,10 +69,6 @@ impl ApiError {
 
     pub(super) fn stream_config(why: impl Into<String>) -> Self {
         Self::new(500, 10052, why)
-    }
-
-    pub(super) fn stream_update(why: impl Into<String>) -> Self {
-        Self::new(500, 10069, why)
     }
 
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
@@ -92,6 +89,10 @@ impl ApiError {
 
     pub(super) fn purge_failed(why: &str) -> Self {
         Self::new(500, 10110, why)
+    }
+
+    pub(super) fn sequence_not_found(sequence: u64) -> Self {
+        Self::new(400, 10043, format!("sequence {sequence} not found"))
     }
 
     pub(super) fn delete_failed(why: &str) -> Self {

@@ -27,9 +27,28 @@ pub(super) fn answer<T: Serialize>(kind: &str, result: Result<T, ApiError>) -> V
     let r#type = format!("io.nats.jetstream.api.v1.{kind}_response");
     let answer = match result {
         Ok(content) => Answer { r#type, error: None, content: Some(content) },
-        Err(error) => Answer { r#type, error: Some(error), content: None },
+        Err(error) => {
+            let answer = Answer { r#type, error: Some(error), content: beside_error(kind) };
+            return serde_json::to_vec(&answer).unwrap_or_default();
+        }
     };
     serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+/// What stands beside an error where a list or a count was asked for.
+fn beside_error(kind: &str) -> Option<serde_json::Value> {
+    let list = match kind {
+        "stream_names" => serde_json::json!({ "streams": null }),
+        "stream_list" => serde_json::json!({ "streams": [] }),
+        "consumer_names" | "consumer_list" => serde_json::json!({ "consumers": [] }),
+        "stream_purge" => return Some(serde_json::json!({ "purged": 0 })),
+        _ => return None,
+    };
+    let mut page = serde_json::json!({ "total": 0, "offset": 0, "limit": 0 });
+    if let (Some(page), serde_json::Value::Object(list)) = (page.as_object_mut(), list) {
+        page.extend(list);
+    }
+    Some(page)
 }
 
 /// The state of a stream.

@@ -4,7 +4,7 @@ use super::consumer::Consumer;
 use super::consumer_config::AckPolicy;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
-use super::stream_config::{Discard, Retention, StreamConfig};
+use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
 use crate::engine::jetstream::store::{Store, Stored};
 use crate::wire::nats::subject::matches;
 use crate::wire::nats::{Headers, Publish};
@@ -176,6 +176,19 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// What the real server says of a message that can't be deleted: a file looks whether there can be such a
+    /// sequence first.
+    pub(super) fn why_not_there(&self, sequence: u64) -> ApiError {
+        let file = self.config.storage == StorageKind::File;
+        if file && sequence > self.store.books.last {
+            return ApiError::delete_failed("stream store EOF");
+        }
+        if file && sequence < self.store.books.first {
+            return ApiError::message_not_deleted();
+        }
+        ApiError::sequence_not_found(sequence)
     }
 
     /// The last message whose subject matches a pattern.

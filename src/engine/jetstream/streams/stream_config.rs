@@ -236,7 +236,7 @@ impl StreamConfig {
             (self.deny_purge && !new.deny_purge, "stream configuration update can not cancel deny purge"),
         ];
         match fixed.iter().find(|(changed, _)| *changed) {
-            Some((_, why)) => Err(ApiError::stream_update(*why)),
+            Some((_, why)) => Err(ApiError::stream_config(*why)),
             None => Ok(()),
         }
     }

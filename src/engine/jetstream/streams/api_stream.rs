@@ -2,6 +2,7 @@
 
 use super::api::{ListRequest, Page, Request};
 use super::errors::ApiError;
+use crate::engine::jetstream::store::is_full;
 use super::info::{StreamInfo, StreamInfoRequest};
 use super::stream_config::StreamConfig;
 use super::{Streams, SubjectChange, json};
@@ -80,6 +81,7 @@ impl Streams {
         self.check_overlap(&config)?;
         let stream = match self.shelf.create(config, unix) {
             Ok(stream) => stream,
+            Err(error) if is_full(&error) => return Err(ApiError::insufficient_storage()),
             Err(error) => {
                 let why = error.to_string();
                 self.note(Err(error));
@@ -104,6 +106,9 @@ impl Streams {
             return Err(ApiError::stream_mismatch());
         }
         let config = config.settle()?;
+        if !self.ballast.is_held() {
+            return Err(ApiError::insufficient_storage());
+        }
         let key = *self.by_name.get(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
         self.check_overlap(&config)?;

@@ -22,20 +22,20 @@ mod stream_config;
 mod times;
 
 pub(super) use delivery::Interest;
+pub(super) use outbox::Outbox;
 
 use super::error::EngineError;
 use super::settings::{JetStreamSettings, SyncPolicy};
+use super::store::{Ballast, Journal, Layout, Upkeep, is_full};
 use super::sublist::Member;
-use crate::clock::Nanos;
+use crate::clock::{Clock, Nanos};
 use crate::prng::Prng;
 use crate::wire::nats::Publish;
 use crate::wire::nats::subject::overlap;
 use delivery::{Listening, Turn, Work};
-use outbox::Outbox;
 use shelf::Shelf;
 use slab::Slab;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use stream::{Stream, Taken};
 
@@ -83,13 +83,30 @@ pub(super) struct Streams {
     api_errors: u64,
     /// The first failure of the disk: after it nothing is acknowledged.
     failed: Option<io::Error>,
+    /// What was written and is to be in the journal before the outbox is sent.
+    pub(super) batch: Vec<u8>,
+    ballast: Ballast,
+    /// When to try to take the ballast again.
+    ballast_due: Nanos,
+    /// What people should know.
+    pub(super) notices: Vec<String>,
 }
+
+/// Streams that were opened, and the journal they are to write to.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) streams: Streams,
+    pub(super) journal: Option<Journal>,
+}
+
+/// How often it is tried to take the ballast again, in nanoseconds.
+const BALLAST_EVERY: Nanos = 1_000_000_000;
 
 /// Subjects of the API.
 pub(super) const API: [&[u8]; 3] = [b"$JS.API.>", b"$JS.ACK.>", b"$JS.FC.>"];
 
 impl Streams {
-    /// Opens the streams; gives what people should know, too.
+    /// Opens the streams.
     ///
     /// # Errors
     /// The store can't be used.
@@ -97,10 +114,16 @@ impl Streams {
         settings: &JetStreamSettings,
         server_name: &str,
         (seed, times): (u64, Times),
-    ) -> Result<(Self, Vec<String>), EngineError> {
-        let mut shelf = Shelf::open(&settings.store_dir, seed)?;
-        let (found, mut notices) = shelf.load((times.now, times.unix))?;
-        notices.insert(0, format!("Store Directory: \"{}\"", settings.store_dir.display()));
+    ) -> Result<Opened, EngineError> {
+        let dir = &settings.store_dir;
+        let refused = |error: io::Error| EngineError::Store { path: dir.clone(), why: error.to_string() };
+        let always = settings.sync == SyncPolicy::Always;
+        let layout = Layout { segment_bytes: settings.segment_bytes, journal: always };
+        let clock = Clock::real();
+        let mut shelf = Shelf::open(dir, seed, layout)?;
+        // An earlier run may have had one.
+        let mut journal = Journal::open(dir, always).map_err(refused)?;
+        let (found, restored) = shelf.load((times.now, times.unix))?;
         let mut streams = Self {
             settings: settings.clone(),
             server_name: server_name.to_owned(),
@@ -114,11 +137,22 @@ impl Streams {
             api_calls: 0,
             api_errors: 0,
             failed: None,
+            batch: Vec::new(),
+            ballast: Ballast::take(dir).map_err(refused)?,
+            ballast_due: 0,
+            notices: vec![format!("Store Directory: \"{}\"", dir.display())],
         };
+        streams.notices.extend(journal.iter_mut().flat_map(|journal| std::mem::take(&mut journal.notices)));
+        streams.notices.extend(restored);
         for stream in found {
             streams.put(stream);
         }
-        Ok((streams, notices))
+        streams.notices.push(format!(
+            "Restored {} streams in {:.3} s",
+            streams.all.len(),
+            clock.now() as f64 / 1e9
+        ));
+        Ok(Opened { streams, journal: journal.filter(|_| always) })
     }
 
     fn put(&mut self, stream: Stream) -> usize {
@@ -210,18 +244,38 @@ impl Streams {
             }
         }
         self.find_deadline(times);
-        let sync = self.settings.sync == SyncPolicy::Always;
-        for (_, stream) in &mut self.all {
-            stream.store.flush(sync)?;
-            if let Some(log) = &mut stream.log {
-                stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
-                log.flush(sync, &stream.consumers)?;
+        let written = match self.write() {
+            // What must be written all the same is little, and there is space kept back for it.
+            Err(error) if is_full(&error) && self.ballast.release() => {
+                self.notices.push("The disk is full: messages are refused until there is space".to_owned());
+                self.write()
             }
+            other => other,
+        };
+        written?;
+        if !self.ballast.is_held() && self.ballast_due <= times.now {
+            self.ballast_due = times.now + BALLAST_EVERY;
+            self.ballast.retake()?;
         }
         match self.failed.take() {
             Some(error) => Err(error),
             None => Ok(pace),
         }
+    }
+
+    /// Writes what has changed to the files, and to the batch that is to go to the journal.
+    fn write(&mut self) -> io::Result<()> {
+        for (_, stream) in &mut self.all {
+            stream.store.flush(&mut self.batch)?;
+            if let Some(log) = &mut stream.log {
+                stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
+                log.flush(&mut self.batch, &stream.consumers)?;
+            }
+            if let Some(error) = stream.failed.take() {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Does what is due by the clock.
@@ -265,19 +319,20 @@ impl Streams {
         self.deadline
     }
 
-    /// Files with bytes that are written and not synced; the caller syncs them.
+    /// What is to be done beside the event loop; `all`: whatever is not synced is to be, too.
     ///
     /// # Errors
     /// No more descriptors.
-    pub(super) fn take_unsynced(&mut self) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
+    pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Vec<Upkeep>> {
+        let mut work = Vec::new();
         for (_, stream) in &mut self.all {
-            files.extend(stream.store.take_unsynced()?);
-            if let Some(log) = &mut stream.log {
-                files.extend(log.take_unsynced()?);
+            work.extend(stream.store.upkeep(all)?);
+            self.notices.append(&mut stream.store.take_notices());
+            if let Some(log) = stream.log.as_mut().filter(|_| all) {
+                work.extend(log.take_unsynced()?.map(|file| Upkeep::of_files(vec![file])));
             }
         }
-        Ok(files)
+        Ok(work)
     }
 
     /// Notes a failure of the disk.

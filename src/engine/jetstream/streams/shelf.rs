@@ -1,11 +1,13 @@
 //! The directory of the file streams: one directory each, with `meta`, `consumers` and segments.
 
-use super::consumer_log::ConsumerLog;
+use super::consumer_log::{ConsumerLog, FoundConsumers};
 use super::stream::Stream;
 use super::stream_config::{StorageKind, StreamConfig};
-use crate::clock::Nanos;
+use crate::clock::{Clock, Nanos};
 use crate::engine::jetstream::error::EngineError;
-use crate::engine::jetstream::store::{FileMedium, Recovered, Store, read_checked, replace_file, sync_dir};
+use crate::engine::jetstream::store::{
+    FileMedium, Layout, Recovered, Store, read_checked, replace_file, sync_dir,
+};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -25,6 +27,7 @@ struct Meta {
 #[derive(Debug)]
 pub(super) struct Shelf {
     dir: PathBuf,
+    layout: Layout,
     seed: u64,
     removed: u64,
 }
@@ -38,12 +41,12 @@ impl Shelf {
     ///
     /// # Errors
     /// It can't be used.
-    pub(super) fn open(dir: &Path, seed: u64) -> Result<Self, EngineError> {
+    pub(super) fn open(dir: &Path, seed: u64, layout: Layout) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
         if let Some(parent) = dir.parent() {
             sync_dir(parent).map_err(|error| refused(parent, error))?;
         }
-        Ok(Self { dir: dir.to_owned(), seed, removed: 0 })
+        Ok(Self { dir: dir.to_owned(), layout, seed, removed: 0 })
     }
 
     fn next_seed(&mut self) -> u64 {
@@ -104,34 +107,38 @@ impl Shelf {
             Err(error) => return Err(refused(dir, error)),
         };
         let meta: Meta = serde_json::from_slice(&meta).map_err(|error| refused(dir, error))?;
-        let mut stream = self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
+        let clock = Clock::real();
+        let (mut stream, scanned) = self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
         for consumer in stream.consumers.values_mut() {
             consumer.restored(now, &mut stream.store);
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();
         stream.enforce_all(unix);
-        let books = &stream.store.books;
+        notices.extend(stream.store.take_notices());
         notices.push(format!(
-            "Restored {} messages and {} consumers for stream '{}'",
-            books.messages,
+            "Restored {} messages and {} consumers for stream '{}' in {:.3} s, {} bytes read",
+            stream.store.books.messages,
             stream.consumers.len(),
-            stream.config.name
+            stream.config.name,
+            clock.now() as f64 / 1e9,
+            scanned
         ));
         Ok(Some(stream))
     }
 
-    fn open_stream(&mut self, dir: &Path, meta: Meta, notices: &mut Vec<String>) -> io::Result<Stream> {
-        let Recovered { medium, books, notices: found } =
-            FileMedium::open(dir, meta.config.first_seq, self.next_seed())?;
+    fn open_stream(&mut self, dir: &Path, meta: Meta, notices: &mut Vec<String>) -> io::Result<(Stream, u64)> {
+        let begin = (meta.config.first_seq, self.next_seed());
+        let Recovered { medium, books, notices: found, scanned } = FileMedium::open(dir, begin, self.layout)?;
         notices.extend(found);
-        let (log, consumers, found) = ConsumerLog::open(dir)?;
+        let seed = self.next_seed();
+        let FoundConsumers { log, consumers, notices: found } = ConsumerLog::open(dir, seed, self.layout)?;
         notices.extend(found);
         let mut stream = Stream::new(meta.config, meta.created, Store::in_files(medium, books));
         stream.log = Some(log);
         stream.consumers = consumers;
         stream.dir = Some(dir.to_owned());
-        Ok(stream)
+        Ok((stream, scanned))
     }
 
     /// Makes a stream, in files if it wants them.
@@ -144,11 +151,17 @@ impl Shelf {
             return Ok(Stream::new(config, created, store));
         }
         let dir = self.dir.join(&config.name);
-        fs::create_dir_all(&dir)?;
-        sync_dir(&self.dir)?;
-        let stream = self.open_stream(&dir, Meta { created, config }, &mut Vec::new())?;
-        self.save(&stream)?;
-        Ok(stream)
+        let made = fs::create_dir_all(&dir).and_then(|()| {
+            sync_dir(&self.dir)?;
+            let (stream, _) = self.open_stream(&dir, Meta { created, config }, &mut Vec::new())?;
+            self.save(&stream)?;
+            Ok(stream)
+        });
+        if made.is_err() {
+            // Half a stream is in the way of a whole one; nobody was told of it.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        made
     }
 
     /// Writes a stream's configuration.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// `EXT4_IOC_SHUTDOWN`, and its flag that says: without writing the log.
 const SHUTDOWN: libc::c_ulong = 0x8004_587d;
-const WITHOUT_LOG: u32 = 2;
+static WITHOUT_LOG: u32 = 2;
 
 /// An ext4 file system that writes nothing back by itself for five minutes.
 pub struct Mount {

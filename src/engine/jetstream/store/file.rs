@@ -404,13 +404,18 @@ impl FileMedium {
         }
     }
 
+    /// Whether a summary is to be written, which takes a moment when nothing is left to be written.
+    pub(super) fn wants_upkeep(&self) -> bool {
+        let settled = self.unwritten.is_empty() && self.removed.is_empty() && self.trimmed.is_none();
+        self.summary_due && settled && self.since_summary >= SUMMARY_SHARE * self.summary_size
+    }
+
     /// What is to be done beside the event loop, if there is anything: `all` is whatever can be.
     ///
     /// # Errors
     /// No more descriptors.
     pub(super) fn upkeep(&mut self, books: &Books, all: bool) -> io::Result<Option<Upkeep>> {
-        let settled = self.unwritten.is_empty() && self.removed.is_empty() && self.trimmed.is_none();
-        let summary = self.summary_due && settled && self.since_summary >= SUMMARY_SHARE * self.summary_size;
+        let summary = self.wants_upkeep();
         let sync = all && (self.unsynced || !self.sealed.is_empty());
         if !summary && !sync {
             return Ok(None);

@@ -320,6 +320,11 @@ impl Store {
         }
     }
 
+    /// Whether there is upkeep that should not wait.
+    pub(super) fn wants_upkeep(&self) -> bool {
+        matches!(&self.medium, Medium::File(file) if file.wants_upkeep())
+    }
+
     /// What people should know.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
         match &mut self.medium {

@@ -363,3 +363,69 @@ fn a_payload_cannot_pass_for_a_record() {
     let found = all(&mut store);
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [(2, ("s".to_owned(), forged))]);
 }
+
+/// Damages bytes in one of the ways in which disks do.
+fn damage(bytes: &mut Vec<u8>, prng: &mut Prng) {
+    let length = bytes.len() as u64;
+    if length == 0 {
+        return bytes.push(prng.next_u64() as u8);
+    }
+    let at = prng.below(length) as usize;
+    let some = (at + 1 + prng.below(200) as usize).min(bytes.len());
+    match prng.below(6) {
+        0 => bytes[at] ^= 1 << prng.below(8),
+        1 => bytes.truncate(at),
+        2 => bytes[at..some].fill(0),
+        3 => bytes[at..some].iter_mut().for_each(|byte| *byte = prng.next_u64() as u8),
+        4 => drop(bytes.drain(at..some)),
+        _ => {
+            let again = bytes[at..some].to_vec();
+            let to = prng.below(length) as usize;
+            bytes.splice(to..to, again);
+        }
+    }
+}
+
+/// BUSMARK_FUZZ_SECONDS asks for more than the two seconds of every run.
+#[test]
+fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
+    let asked = std::env::var("BUSMARK_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse::<u64>().ok());
+    let (seconds, seed) = (asked.unwrap_or(2), crate::clock::unix_nanos());
+    let clock = crate::clock::Clock::real();
+    let whole = tempfile::tempdir().unwrap();
+    rolled(whole.path(), "seg");
+    let before = all(&mut open_as(whole.path(), SMALL).0);
+    let files: Vec<(std::ffi::OsString, Vec<u8>)> = std::fs::read_dir(whole.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    let mut prng = Prng::new(seed);
+    let (mut rounds, mut opened) = (0u64, 0u64);
+    while clock.now() < seconds * 1_000_000_000 {
+        rounds += 1;
+        let dir = tempfile::tempdir().unwrap();
+        let victims: Vec<u64> = (0..=prng.below(3)).map(|_| prng.below(files.len() as u64)).collect();
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let mut bytes = bytes.clone();
+            victims.iter().filter(|&&victim| victim == index as u64).for_each(|_| damage(&mut bytes, &mut prng));
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let at = format!("seed {seed} round {rounds}");
+        match FileMedium::open(dir.path(), (1, rounds), SMALL) {
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}: {error}"),
+            Ok(Recovered { medium, books, .. }) => {
+                opened += 1;
+                let mut store = Store::in_files(medium, books);
+                for (sequence, message) in all(&mut store) {
+                    assert_eq!(before.get(&sequence), Some(&message), "{at}: message {sequence}");
+                }
+                store.reserve(5).unwrap();
+                let next = store.append(&message("s", b"more", 9));
+                flush(&mut store);
+                assert_eq!(store.get(next).map(|message| message.body.to_vec()), Some(b"more".to_vec()), "{at}");
+            }
+        }
+    }
+    assert!(opened > rounds / 4, "seed {seed}: {opened} of {rounds} could be opened");
+}

@@ -82,6 +82,9 @@ impl Streams {
         let stream = match self.shelf.create(config, unix) {
             Ok(stream) => stream,
             Err(error) if is_full(&error) => return Err(ApiError::insufficient_storage()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(ApiError::stream_config(error.to_string()));
+            }
             Err(error) => {
                 let why = error.to_string();
                 self.note(Err(error));
@@ -113,6 +116,7 @@ impl Streams {
         self.all[key].config.may_become(&config)?;
         self.check_overlap(&config)?;
         let member = Member::Stream(key as u32);
+        self.touch(key);
         let stream = &mut self.all[key];
         let old = std::mem::replace(&mut stream.config, config);
         stream.enforce_all(request.times.unix);
@@ -129,6 +133,7 @@ impl Streams {
     fn delete_stream(&mut self, name: &str) -> Result<serde_json::Value, ApiError> {
         let key = self.by_name.remove(name).ok_or_else(ApiError::stream_not_found)?;
         let mut stream = self.all.remove(key);
+        self.deadlines.remove(&(stream.deadline, key));
         for subject in &stream.config.subjects {
             self.changes
                 .push(SubjectChange::Remove(subject.clone().into_bytes(), Member::Stream(key as u32)));

@@ -35,7 +35,7 @@ use crate::wire::nats::subject::overlap;
 use delivery::{Listening, Turn, Work};
 use shelf::Shelf;
 use slab::Slab;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use stream::{Stream, Taken};
 
@@ -74,11 +74,15 @@ pub(super) struct Streams {
     shelf: Shelf,
     all: Slab<Stream>,
     by_name: BTreeMap<String, usize>,
+    /// Streams that something happened to in this tick; each is in it once.
+    touched: Vec<usize>,
+    /// When streams have something to do by themselves.
+    deadlines: BTreeSet<(Nanos, usize)>,
+    /// Whether some stream has work for beside the event loop that should not wait.
+    upkeep_wanted: bool,
     pub(super) outbox: Outbox,
     pub(super) changes: Vec<SubjectChange>,
     prng: Prng,
-    /// When something is due by itself, at the earliest.
-    deadline: Nanos,
     api_calls: u64,
     api_errors: u64,
     /// The first failure of the disk: after it nothing is acknowledged.
@@ -130,10 +134,12 @@ impl Streams {
             shelf,
             all: Slab::new(),
             by_name: BTreeMap::new(),
+            touched: Vec::new(),
+            deadlines: BTreeSet::new(),
+            upkeep_wanted: true,
             outbox: Outbox::default(),
             changes: Vec::new(),
             prng: Prng::split(seed, 1),
-            deadline: 0,
             api_calls: 0,
             api_errors: 0,
             failed: None,
@@ -161,12 +167,23 @@ impl Streams {
             self.changes.push(SubjectChange::Add(subject.clone().into_bytes(), Member::Stream(key as u32)));
         }
         self.by_name.insert(stream.config.name.clone(), key);
-        self.all.insert(stream)
+        self.all.insert(stream);
+        self.touch(key);
+        key
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Stream> {
         let key = *self.by_name.get(name)?;
-        self.all.get_mut(key)
+        self.touch(key)
+    }
+
+    /// A stream that something is to happen to.
+    fn touch(&mut self, key: usize) -> Option<&mut Stream> {
+        let stream = self.all.get_mut(key)?;
+        if !std::mem::replace(&mut stream.touched, true) {
+            self.touched.push(key);
+        }
+        Some(stream)
     }
 
     /// A message for a stream.
@@ -174,6 +191,7 @@ impl Streams {
         if let Some(refusal) = self.over_quota(key, message) {
             return self.refuse(key, message, &refusal);
         }
+        self.touch(key as usize);
         let Some(stream) = self.all.get_mut(key as usize) else { return };
         let taken = stream.publish(message, times.unix);
         if stream.config.no_ack || message.reply.is_empty() {
@@ -220,12 +238,17 @@ impl Streams {
 
     /// Somebody listens to, or has stopped to listen to, a pattern.
     pub(super) fn interest_changed(&mut self, pattern: &[u8]) {
-        for (_, stream) in &mut self.all {
-            let concerned = stream.consumers.values().any(|consumer| {
+        let mut concerned = Vec::new();
+        for (key, stream) in &mut self.all {
+            let concerns = stream.consumers.values().any(|consumer| {
                 consumer.config.is_push() && overlap(pattern, consumer.config.deliver_subject.as_bytes())
             });
-            stream.awake |= concerned;
+            if concerns {
+                stream.awake = true;
+                concerned.push(key);
+            }
         }
+        concerned.into_iter().for_each(|key| drop(self.touch(key)));
     }
 
     /// Lets consumers deliver, then writes everything that what is to be sent stands on.
@@ -233,17 +256,25 @@ impl Streams {
     /// # Errors
     /// The disk failed: nothing that is in the outbox may be sent.
     pub(super) fn finish(&mut self, times: Times, interest: Listening<'_>) -> io::Result<Pace> {
-        let tended = self.deadline <= times.now;
-        let mut pace = Pace::Idle;
-        if tended {
-            self.tend(times, interest);
+        while let Some(&(_, key)) = self.deadlines.first().filter(|(due, _)| *due <= times.now) {
+            self.deadlines.pop_first();
+            self.tend(key, (times, interest));
         }
-        for (_, stream) in &mut self.all {
+        let mut pace = Pace::Idle;
+        for &key in &self.touched {
+            let Some(stream) = self.all.get_mut(key) else { continue };
             if std::mem::take(&mut stream.awake) {
                 pace = pace.max(deliver(stream, (times, interest), &mut self.outbox));
             }
+            let deadline = stream.next_deadline(times);
+            if deadline != stream.deadline {
+                self.deadlines.remove(&(stream.deadline, key));
+            }
+            stream.deadline = deadline;
+            if deadline < Nanos::MAX {
+                self.deadlines.insert((deadline, key));
+            }
         }
-        self.find_deadline(times);
         let written = match self.write() {
             // What must be written all the same is little, and there is space kept back for it.
             Err(error) if is_full(&error) && self.ballast.release() => {
@@ -265,7 +296,12 @@ impl Streams {
 
     /// Writes what has changed to the files, and to the batch that is to go to the journal.
     fn write(&mut self) -> io::Result<()> {
-        for (_, stream) in &mut self.all {
+        let (all, mut at) = (&mut self.all, 0);
+        while let Some(&key) = self.touched.get(at) {
+            let Some(stream) = all.get_mut(key) else {
+                self.touched.swap_remove(at);
+                continue;
+            };
             stream.store.flush(&mut self.batch)?;
             if let Some(log) = &mut stream.log {
                 stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
@@ -274,49 +310,53 @@ impl Streams {
             if let Some(error) = stream.failed.take() {
                 return Err(error);
             }
+            self.upkeep_wanted |= stream.store.wants_upkeep();
+            self.notices.append(&mut stream.store.take_notices());
+            // Who has more to deliver is looked at again in the next tick.
+            if stream.awake {
+                at += 1;
+            } else {
+                stream.touched = false;
+                self.touched.swap_remove(at);
+            }
         }
         Ok(())
     }
 
     /// Does what is due by the clock.
-    fn tend(&mut self, times: Times, interest: Listening<'_>) {
-        for (_, stream) in &mut self.all {
-            stream.enforce(None, times.unix);
-            let mut gone = Vec::new();
-            for consumer in stream.consumers.values_mut() {
-                let mut work = Work {
-                    stream: &stream.config.name,
-                    store: &mut stream.store,
-                    outbox: &mut self.outbox,
-                    now: times.now,
-                    unix: times.unix,
-                    interest,
-                };
-                consumer.tend(&mut work);
-                stream.awake |= !consumer.again.is_empty();
-                if consumer.is_abandoned(times.now, interest) {
-                    gone.push(consumer.name.clone());
-                }
-            }
-            for name in gone {
-                stream.drop_consumer(&name, &mut self.outbox);
+    fn tend(&mut self, key: usize, (times, interest): (Times, Listening<'_>)) {
+        self.touch(key);
+        let Some(stream) = self.all.get_mut(key) else { return };
+        stream.enforce(None, times.unix);
+        let mut gone = Vec::new();
+        for consumer in stream.consumers.values_mut() {
+            let mut work = Work {
+                stream: &stream.config.name,
+                store: &mut stream.store,
+                outbox: &mut self.outbox,
+                now: times.now,
+                unix: times.unix,
+                interest,
+            };
+            consumer.tend(&mut work);
+            stream.awake |= !consumer.again.is_empty();
+            if consumer.is_abandoned(times.now, interest) {
+                gone.push(consumer.name.clone());
             }
         }
-    }
-
-    fn find_deadline(&mut self, times: Times) {
-        let mut next = Nanos::MAX;
-        for (_, stream) in &self.all {
-            let expiry = stream.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
-            let dues = stream.consumers.values().filter_map(consumer::Consumer::next_deadline);
-            next = dues.chain(expiry).fold(next, Nanos::min);
+        for name in gone {
+            stream.drop_consumer(&name, &mut self.outbox);
         }
-        self.deadline = next;
     }
 
     /// When something is due by itself.
     pub(super) fn deadline(&self) -> Nanos {
-        self.deadline
+        self.deadlines.first().map_or(Nanos::MAX, |&(due, _)| due)
+    }
+
+    /// Whether there is work for beside the event loop that should not wait.
+    pub(super) fn upkeep_wanted(&self) -> bool {
+        self.upkeep_wanted
     }
 
     /// What is to be done beside the event loop; `all`: whatever is not synced is to be, too.
@@ -325,9 +365,9 @@ impl Streams {
     /// No more descriptors.
     pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Vec<Upkeep>> {
         let mut work = Vec::new();
+        self.upkeep_wanted = false;
         for (_, stream) in &mut self.all {
             work.extend(stream.store.upkeep(all)?);
-            self.notices.append(&mut stream.store.take_notices());
             if let Some(log) = stream.log.as_mut().filter(|_| all) {
                 work.extend(log.take_unsynced()?.map(|file| Upkeep::of_files(vec![file])));
             }

@@ -13,8 +13,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the names of directories on their way out begin with; no stream's name can.
+/// What the names of directories begin with that are on their way out, or in; no stream's name can.
 const LEAVING: &str = ".leaving.";
+const COMING: &str = ".coming";
 
 /// What is written of a stream.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,8 +69,11 @@ impl Shelf {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
         paths.sort();
         for path in paths.into_iter().filter(|path| path.is_dir()) {
-            let leaving = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(LEAVING));
-            if leaving {
+            let passing = path.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with(LEAVING) || name == COMING
+            });
+            if passing {
                 fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
             } else if let Some(stream) = self.load_stream(&path, (now, unix), &mut notices)? {
                 streams.push(stream);
@@ -100,8 +104,7 @@ impl Shelf {
                         "it has segments but no meta file; mend it or move the directory away",
                     ));
                 }
-                // It was being made when the server ended, and nobody was told that it was there.
-                fs::remove_dir_all(dir).map_err(|error| refused(dir, error))?;
+                notices.push(format!("{}: no stream, left alone", dir.display()));
                 return Ok(None);
             }
             Err(error) => return Err(refused(dir, error)),
@@ -151,17 +154,29 @@ impl Shelf {
             return Ok(Stream::new(config, created, store));
         }
         let dir = self.dir.join(&config.name);
-        let made = fs::create_dir_all(&dir).and_then(|()| {
-            sync_dir(&self.dir)?;
-            let (stream, _) = self.open_stream(&dir, Meta { created, config }, &mut Vec::new())?;
-            self.save(&stream)?;
-            Ok(stream)
-        });
+        if dir.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in the way", dir.display())));
+        }
+        let made = self.make(&dir, Meta { created, config });
         if made.is_err() {
             // Half a stream is in the way of a whole one; nobody was told of it.
             let _ = fs::remove_dir_all(&dir);
         }
         made
+    }
+
+    /// A stream is there with its configuration or not at all, whenever the server ends.
+    fn make(&mut self, dir: &Path, meta: Meta) -> io::Result<Stream> {
+        let coming = self.dir.join(COMING);
+        if coming.exists() {
+            fs::remove_dir_all(&coming)?;
+        }
+        fs::create_dir(&coming)?;
+        replace_file(&coming.join("meta"), &serde_json::to_vec(&meta)?)?;
+        fs::rename(&coming, dir)?;
+        sync_dir(&self.dir)?;
+        let (stream, _) = self.open_stream(dir, meta, &mut Vec::new())?;
+        Ok(stream)
     }
 
     /// Writes a stream's configuration.

@@ -4,7 +4,9 @@ use super::consumer::Consumer;
 use super::consumer_config::AckPolicy;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
+use super::Times;
 use super::stream_config::{Discard, Retention, StreamConfig};
+use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored, is_full};
 use crate::wire::nats::subject::matches;
 use crate::wire::nats::{Headers, Publish};
@@ -33,6 +35,10 @@ pub(super) struct Stream {
     pub(super) dir: Option<PathBuf>,
     /// Whether consumers may have something to do.
     pub(super) awake: bool,
+    /// Whether it is to be looked at at the end of the tick.
+    pub(super) touched: bool,
+    /// When it has something to do by itself, as far as that is noted.
+    pub(super) deadline: Nanos,
     /// Ids within the duplicate window, with their sequences.
     ids: HashMap<Box<[u8]>, u64>,
     /// The same by age.
@@ -55,6 +61,8 @@ impl Stream {
             log: None,
             dir: None,
             awake: true,
+            touched: false,
+            deadline: Nanos::MAX,
             ids: HashMap::new(),
             id_order: VecDeque::new(),
             last_id: Box::default(),
@@ -270,6 +278,13 @@ impl Stream {
             }
         }
         self.enforce(None, unix);
+    }
+
+    /// When it has something to do by itself.
+    pub(super) fn next_deadline(&self, times: Times) -> Nanos {
+        let expiry = self.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
+        let dues = self.consumers.values().filter_map(Consumer::next_deadline);
+        dues.chain(expiry).min().unwrap_or(Nanos::MAX)
     }
 
     /// When the oldest message is too old, in nanoseconds since 1970.

@@ -32,7 +32,8 @@ int fsync(int fd) {
 fn shim(dir: &Path) -> Option<PathBuf> {
     let (source, library) = (dir.join("shim.c"), dir.join("shim.so"));
     std::fs::write(&source, SHIM).unwrap();
-    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
+    let made =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
     if made.is_ok_and(|status| status.success()) {
         return Some(library);
     }

@@ -22,18 +22,18 @@ enum Passing {
 
 /// What the load has been promised.
 #[derive(Default)]
-pub struct Promised {
+pub(crate) struct Promised {
     /// Sequences by number.
-    pub stored: BTreeMap<u64, u64>,
+    pub(crate) stored: BTreeMap<u64, u64>,
     /// Numbers published without an answer.
     open: BTreeSet<u64>,
     /// Sequences whose double ack was confirmed.
-    pub acknowledged: BTreeSet<u64>,
+    pub(crate) acknowledged: BTreeSet<u64>,
     /// Numbers whose deletion was confirmed.
-    pub deleted: BTreeSet<u64>,
+    pub(crate) deleted: BTreeSet<u64>,
     asked_to_delete: BTreeSet<u64>,
     /// Everything below this sequence was purged, and that was confirmed.
-    pub purged: u64,
+    pub(crate) purged: u64,
     asked_to_purge: u64,
     passing: BTreeMap<u64, Passing>,
     next: u64,
@@ -41,15 +41,18 @@ pub struct Promised {
 
 impl Promised {
     /// Streams that came and went, as was confirmed.
-    pub fn passed(&self) -> usize {
+    pub(crate) fn passed(&self) -> usize {
         self.passing.values().filter(|&&state| state == Passing::Gone).count()
     }
 }
 
 /// Makes the stream and the consumer that the load uses.
-pub fn set_up(node: &Node) {
+pub(crate) fn set_up(node: &Node) {
     let mut peer = Peer::connect(node);
-    peer.ask_json("$JS.API.STREAM.CREATE.L", "{\"name\":\"L\",\"subjects\":[\"load.*\"],\"storage\":\"file\"}");
+    peer.ask_json(
+        "$JS.API.STREAM.CREATE.L",
+        "{\"name\":\"L\",\"subjects\":[\"load.*\"],\"storage\":\"file\"}",
+    );
     peer.ask_json(
         "$JS.API.CONSUMER.DURABLE.CREATE.L.C",
         "{\"stream_name\":\"L\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\"ack_wait\":300000000}}",
@@ -57,7 +60,7 @@ pub fn set_up(node: &Node) {
 }
 
 /// The sequence that a publish acknowledgement tells.
-pub fn sequence_of(ack: &str) -> Option<u64> {
+pub(crate) fn sequence_of(ack: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(ack).ok()?.get("seq")?.as_u64().filter(|&sequence| sequence > 0)
 }
 
@@ -74,7 +77,7 @@ fn publish(peer: &mut Peer, number: u64, size: usize) -> bool {
 
 /// Publishes, consumes, deletes, purges, makes and deletes streams, until the server is killed after `kill_after`
 /// answers; what it had sent by then is read, too.
-pub fn run(node: &mut Node, promised: &mut Promised, kill_after: u64, prng: &mut Prng) {
+pub(crate) fn run(node: &mut Node, promised: &mut Promised, kill_after: u64, prng: &mut Prng) {
     let mut peer = Peer::connect(node);
     // What had no answer when the server was killed is published again under its id.
     for number in promised.open.iter().copied().collect::<Vec<_>>() {
@@ -103,7 +106,8 @@ impl Promised {
     /// Takes an answer, and asks for more.
     fn take(&mut self, peer: &mut Peer, (head, body): (&str, &str), prng: &mut Prng) {
         let words: Vec<&str> = head.split(' ').collect();
-        let number_after = |prefix: &str| words[1].strip_prefix(prefix).and_then(|rest| rest.parse::<u64>().ok());
+        let number_after =
+            |prefix: &str| words[1].strip_prefix(prefix).and_then(|rest| rest.parse::<u64>().ok());
         let done = body.contains("\"success\":true");
         if let Some(ack) = words.iter().find(|word| word.starts_with("$JS.ACK")) {
             let sequence: u64 = ack.split('.').nth(5).unwrap().parse().unwrap();
@@ -148,7 +152,11 @@ impl Promised {
             30 => {
                 let below = sequence.saturating_sub(500).max(1);
                 self.asked_to_purge = self.asked_to_purge.max(below);
-                peer.publish("$JS.API.STREAM.PURGE.L", &format!("in.u{below}"), &format!("{{\"seq\":{below}}}"));
+                peer.publish(
+                    "$JS.API.STREAM.PURGE.L",
+                    &format!("in.u{below}"),
+                    &format!("{{\"seq\":{below}}}"),
+                );
             }
             31..35 => {
                 self.passing.insert(number, Passing::Wanted);
@@ -162,7 +170,7 @@ impl Promised {
     }
 
     /// Holds what is there against what was promised.
-    pub fn check(&self, node: &Node, at: &str) {
+    pub(crate) fn check(&self, node: &Node, at: &str) {
         let found = read_all(node, at);
         for (number, sequence) in &self.stored {
             if self.deleted.contains(number) || *sequence < self.purged {

@@ -12,15 +12,16 @@ const SHUTDOWN: libc::c_ulong = 0x8004_587d;
 static WITHOUT_LOG: u32 = 2;
 
 /// An ext4 file system that writes nothing back by itself for five minutes.
-pub struct Mount {
+pub(crate) struct Mount {
     image: PathBuf,
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     mounted: bool,
     _dir: tempfile::TempDir,
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+    let output =
+        Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -29,13 +30,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
 
 impl Mount {
     /// Makes one of so many MiB; `None`, said on the standard error, where there are no rights for it.
-    pub fn make(test: &str, megabytes: u64) -> Option<Self> {
+    pub(crate) fn make(test: &str, megabytes: u64) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let (image, path) = (dir.path().join("image"), dir.path().join("mounted"));
         std::fs::create_dir(&path).unwrap();
         File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
         let mut mount = Self { image, path, mounted: false, _dir: dir };
-        let made = run("mkfs.ext4", &["-q", "-F", "-m", "0", shown(&mount.image)]).and_then(|()| mount.mount());
+        let made =
+            run("mkfs.ext4", &["-q", "-F", "-m", "0", shown(&mount.image)]).and_then(|()| mount.mount());
         match made {
             Ok(()) => Some(mount),
             Err(why) => {
@@ -57,7 +59,7 @@ impl Mount {
     }
 
     /// Loses everything that was not synced, and mounts what is left.
-    pub fn cut_power(&mut self) {
+    pub(crate) fn cut_power(&mut self) {
         let root = File::open(&self.path).unwrap();
         // SAFETY: the descriptor is open, and the argument is a number that the call only reads.
         let result = unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &raw const WITHOUT_LOG) };

@@ -11,19 +11,19 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A server process; it ends with its owner.
-pub struct Node {
+pub(crate) struct Node {
     process: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Node {
     /// The bundled engine over a directory, with further options, its log in `DIR.log`.
-    pub fn engine(dir: &Path, options: &[&str]) -> Self {
+    pub(crate) fn engine(dir: &Path, options: &[&str]) -> Self {
         Self::engine_with(dir, options, &[])
     }
 
     /// The same with environment variables.
-    pub fn engine_with(dir: &Path, options: &[&str], env: &[(&str, &Path)]) -> Self {
+    pub(crate) fn engine_with(dir: &Path, options: &[&str], env: &[(&str, &Path)]) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log_of(dir)).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_busmark"))
             .args(["serve", "jetstream", "--listen", "127.0.0.1:0", "-sd"])
@@ -43,7 +43,7 @@ impl Node {
     }
 
     /// A real nats-server over a directory; `None` if there is none here.
-    pub fn nats_server(dir: &Path, sync: &str) -> Option<Self> {
+    pub(crate) fn nats_server(dir: &Path, sync: &str) -> Option<Self> {
         let binary = nats_server()?;
         // nats-server can't say which port it chose; one that was free a moment ago is likely still so.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -72,13 +72,13 @@ impl Node {
     }
 
     /// SIGKILL, as `Child::kill` sends it.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Waits until it has ended by itself; whether it says that all was well.
-    pub fn wait(&mut self) -> bool {
+    pub(crate) fn wait(&mut self) -> bool {
         self.process.wait().unwrap().success()
     }
 }
@@ -91,26 +91,26 @@ impl Drop for Node {
 }
 
 /// Where the log of the engine over a directory is.
-pub fn log_of(dir: &Path) -> PathBuf {
+pub(crate) fn log_of(dir: &Path) -> PathBuf {
     let mut name = dir.as_os_str().to_owned();
     name.push(".log");
     name.into()
 }
 
 /// A real nats-server.
-pub fn nats_server() -> Option<PathBuf> {
+pub(crate) fn nats_server() -> Option<PathBuf> {
     busmark::target::find(System::Nats).map(|found| found.path)
 }
 
 /// A connection that reads messages whole.
-pub struct Peer {
+pub(crate) struct Peer {
     stream: TcpStream,
     read: Vec<u8>,
     at: usize,
 }
 
 impl Peer {
-    pub fn connect(node: &Node) -> Self {
+    pub(crate) fn connect(node: &Node) -> Self {
         let stream = TcpStream::connect(node.address).unwrap();
         stream.set_read_timeout(Some(WITHIN)).unwrap();
         let mut peer = Self { stream, read: Vec::new(), at: 0 };
@@ -119,11 +119,11 @@ impl Peer {
     }
 
     /// Whether the socket took it.
-    pub fn send(&mut self, text: &str) -> bool {
+    pub(crate) fn send(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).is_ok()
     }
 
-    pub fn publish(&mut self, subject: &str, reply: &str, body: &str) -> bool {
+    pub(crate) fn publish(&mut self, subject: &str, reply: &str, body: &str) -> bool {
         self.send(&format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()))
     }
 
@@ -137,7 +137,7 @@ impl Peer {
     }
 
     /// The next message, head and body; `None` at the end.
-    pub fn message(&mut self) -> Option<(String, String)> {
+    pub(crate) fn message(&mut self) -> Option<(String, String)> {
         loop {
             let rest = &self.read[self.at..];
             if let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -160,7 +160,7 @@ impl Peer {
     }
 
     /// The answer to a request; `None` if the server is gone.
-    pub fn try_ask(&mut self, subject: &str, body: &str) -> Option<String> {
+    pub(crate) fn try_ask(&mut self, subject: &str, body: &str) -> Option<String> {
         self.publish(subject, "in.x", body);
         loop {
             let (head, body) = self.message()?;
@@ -171,12 +171,12 @@ impl Peer {
     }
 
     /// The answer to a request.
-    pub fn ask(&mut self, subject: &str, body: &str) -> String {
+    pub(crate) fn ask(&mut self, subject: &str, body: &str) -> String {
         self.try_ask(subject, body).unwrap_or_else(|| panic!("no answer to {subject}"))
     }
 
     /// The answer to a request of the API, which must not be an error.
-    pub fn ask_json(&mut self, subject: &str, body: &str) -> serde_json::Value {
+    pub(crate) fn ask_json(&mut self, subject: &str, body: &str) -> serde_json::Value {
         let answer = self.ask(subject, body);
         let value: serde_json::Value = serde_json::from_str(&answer).unwrap();
         assert!(value.get("error").is_none(), "{subject}: {answer}");

@@ -107,7 +107,8 @@ impl Bound {
             Some(all) => Some(Streams::open(all, info.name(), (seed, times))?),
             None => None,
         };
-        let (streams, journal) = opened.map_or((None, None), |Opened { streams, journal }| (Some(streams), journal));
+        let (streams, journal) =
+            opened.map_or((None, None), |Opened { streams, journal }| (Some(streams), journal));
         let policy = settings.jetstream.as_ref().map(|all| all.sync);
         let syncer = Syncer::new(policy, journal, (times.now, stopper.waker.clone()))?;
         let mut server = Server {
@@ -265,7 +266,13 @@ impl Server {
                 Release::Nothing { soon } => {
                     // Whatever consumers have to do waits for the sync as well.
                     let waits = self.syncer.is_busy();
-                    self.pace = if soon { Pace::Now } else if waits { Pace::Idle } else { self.pace };
+                    self.pace = if soon {
+                        Pace::Now
+                    } else if waits {
+                        Pace::Idle
+                    } else {
+                        self.pace
+                    };
                     break;
                 }
             };

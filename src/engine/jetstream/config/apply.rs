@@ -112,8 +112,7 @@ pub(super) fn host(settings: &mut Settings, key: &str, given: &str) -> Result<()
 
 /// Reads the size of a stream's segments.
 pub(super) fn segment_size(key: &str, given: &str) -> Result<u64, ConfigError> {
-    let wrong =
-        || ConfigError::Value { key: key.to_owned(), given: given.to_owned(), wanted: "4KB to 2GB" };
+    let wrong = || ConfigError::Value { key: key.to_owned(), given: given.to_owned(), wanted: "4KB to 2GB" };
     Some(units::size(key, given)?).filter(|size| (4 << 10..=2 << 30).contains(size)).ok_or_else(wrong)
 }
 

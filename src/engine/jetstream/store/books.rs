@@ -114,10 +114,7 @@ impl Books {
 
     /// Writes all of it.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        put(
-            out,
-            &[self.messages, self.bytes, self.first, self.last, self.first_time, self.last_time],
-        );
+        put(out, &[self.messages, self.bytes, self.first, self.last, self.first_time, self.last_time]);
         put(out, &[self.subjects.len() as u64]);
         for (name, subject) in &self.subjects {
             put_bytes(out, name);

@@ -178,7 +178,8 @@ impl FileMedium {
     /// Brings a message to hand; whether it is there.
     pub(super) fn find(&mut self, sequence: u64) -> bool {
         self.hand = None;
-        let Some(index) = self.segment_of(sequence).filter(|&index| self.segments[index].has(sequence)) else {
+        let Some(index) = self.segment_of(sequence).filter(|&index| self.segments[index].has(sequence))
+        else {
             return false;
         };
         match self.bring(index, sequence) {
@@ -275,7 +276,8 @@ impl FileMedium {
     fn lose(&mut self, index: usize, sequence: u64) {
         let segment = &mut self.segments[index];
         if segment.forget(sequence) {
-            self.notices.push(format!("{}: message {sequence} is damaged and left out", segment.path.display()));
+            self.notices
+                .push(format!("{}: message {sequence} is damaged and left out", segment.path.display()));
             self.holes.push((sequence, 0));
         }
     }
@@ -300,7 +302,10 @@ impl FileMedium {
 
     /// The first sequence of the first segment that may hold messages stored at `time` or later.
     pub(super) fn segment_since(&self, time: u64) -> Option<u64> {
-        self.segments.iter().find(|segment| segment.live > 0 && segment.last_time >= time).map(|found| found.first)
+        self.segments
+            .iter()
+            .find(|segment| segment.live > 0 && segment.last_time >= time)
+            .map(|found| found.first)
     }
 
     /// The first sequence at or after `from` in a segment with a message that has headers.
@@ -420,7 +425,8 @@ impl FileMedium {
         if !summary && !sync {
             return Ok(None);
         }
-        let mut upkeep = Upkeep { dir: self.dir.clone(), files: std::mem::take(&mut self.sealed), ..Upkeep::default() };
+        let mut upkeep =
+            Upkeep { dir: self.dir.clone(), files: std::mem::take(&mut self.sealed), ..Upkeep::default() };
         if std::mem::take(&mut self.unsynced) {
             upkeep.files.push(self.file.try_clone()?);
         }

@@ -142,9 +142,9 @@ impl Journal {
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let mut notices = Vec::new();
         let bytes = std::fs::read(&path)?;
-        let next = match floor(&bytes).map_err(|why| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()))
-        })? {
+        let next = match floor(&bytes)
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display())))?
+        {
             Some(floor) => replay(dir, &bytes, floor, &mut notices)?,
             None => 1,
         };

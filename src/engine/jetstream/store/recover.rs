@@ -88,9 +88,8 @@ fn segment_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The summary, if it fits the segments that are there; what came before its first one has been let go.
 fn fitting(dir: &Path, found: &[Segment], notices: &mut Vec<String>) -> io::Result<Option<Summary>> {
-    let misfit = |why: &str| {
-        format!("{}: {why}; all segments are read instead", summary::path_in(dir).display())
-    };
+    let misfit =
+        |why: &str| format!("{}: {why}; all segments are read instead", summary::path_in(dir).display());
     let summary = match summary::read(dir)? {
         Ok(Some(summary)) => summary,
         Ok(None) => return Ok(None),
@@ -156,7 +155,8 @@ impl FileMedium {
         recovery: Recovery,
         complete: bool,
     ) -> io::Result<Recovered> {
-        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, without_index } = recovery;
+        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, without_index } =
+            recovery;
         let mut prng = Prng::new(seed);
         let file = match segments.back() {
             Some(last) => {
@@ -229,7 +229,8 @@ impl Recovery {
         let mut known = summary.segments.into_iter().peekable();
         for segment in found {
             if segment.first < begin {
-                fs::remove_file(index::path_of(&segment.path)).or_else(|_| Ok::<(), io::Error>(()))?;
+                // Its index may never have been written.
+                let _ = fs::remove_file(index::path_of(&segment.path));
                 fs::remove_file(&segment.path)?;
                 continue;
             }

@@ -122,8 +122,8 @@ impl Segment {
         let mut head = [0; SEGMENT_HEAD];
         file.read_exact_at(&mut head, 0)?;
         if &head[..4] != MAGIC || xxh3_64(&head[..24]).to_le_bytes() != head[24..] {
-            let empty = head.iter().all(|&byte| byte == 0)
-                && std::fs::read(path)?.iter().all(|&byte| byte == 0);
+            let empty =
+                head.iter().all(|&byte| byte == 0) && std::fs::read(path)?.iter().all(|&byte| byte == 0);
             return if empty {
                 Ok(None)
             } else {
@@ -273,9 +273,7 @@ impl Segment {
     /// Whether a message is there.
     #[inline]
     pub(super) fn has(&self, sequence: u64) -> bool {
-        self.live > 0
-            && (self.first..self.end).contains(&sequence)
-            && !self.dead.has(sequence - self.first)
+        self.live > 0 && (self.first..self.end).contains(&sequence) && !self.dead.has(sequence - self.first)
     }
 
     /// Where a message is that is there.

@@ -94,7 +94,8 @@ fn walk(seed: u64, layout: Layout) {
     }
     assert!(all(&mut walk.file) == walk.model, "seed {seed}");
     assert!(all(&mut walk.memory) == walk.model, "seed {seed}");
-    let bytes: u64 = walk.model.values().map(|(subject, body)| (30 + subject.len() + body.len()) as u64).sum();
+    let bytes: u64 =
+        walk.model.values().map(|(subject, body)| (30 + subject.len() + body.len()) as u64).sum();
     assert_eq!(walk.file.books.bytes, bytes, "seed {seed}");
 }
 
@@ -130,9 +131,8 @@ impl Walk {
             }
             _ => {
                 let subject = format!("s.{}", self.prng.below(4));
-                let of = |(sequence, (own, _)): (&u64, &(String, Vec<u8>))| {
-                    (*own == subject).then_some(*sequence)
-                };
+                let of =
+                    |(sequence, (own, _)): (&u64, &(String, Vec<u8>))| (*own == subject).then_some(*sequence);
                 let (first, newest) = (self.model.iter().find_map(of), self.model.iter().rev().find_map(of));
                 for store in [&mut self.file, &mut self.memory] {
                     assert_eq!(store.first_of(subject.as_bytes()), first, "{at}");
@@ -408,7 +408,10 @@ fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
         let victims: Vec<u64> = (0..=prng.below(3)).map(|_| prng.below(files.len() as u64)).collect();
         for (index, (name, bytes)) in files.iter().enumerate() {
             let mut bytes = bytes.clone();
-            victims.iter().filter(|&&victim| victim == index as u64).for_each(|_| damage(&mut bytes, &mut prng));
+            victims
+                .iter()
+                .filter(|&&victim| victim == index as u64)
+                .for_each(|_| damage(&mut bytes, &mut prng));
             std::fs::write(dir.path().join(name), bytes).unwrap();
         }
         let at = format!("seed {seed} round {rounds}");
@@ -423,7 +426,11 @@ fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
                 store.reserve(5).unwrap();
                 let next = store.append(&message("s", b"more", 9));
                 flush(&mut store);
-                assert_eq!(store.get(next).map(|message| message.body.to_vec()), Some(b"more".to_vec()), "{at}");
+                assert_eq!(
+                    store.get(next).map(|message| message.body.to_vec()),
+                    Some(b"more".to_vec()),
+                    "{at}"
+                );
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use super::api::{ListRequest, Page, Request};
 use super::errors::ApiError;
-use crate::engine::jetstream::store::is_full;
 use super::info::{StreamInfo, StreamInfoRequest};
 use super::stream_config::StreamConfig;
 use super::{Streams, SubjectChange, json};
+use crate::engine::jetstream::store::is_full;
 use crate::engine::jetstream::sublist::Member;
 use crate::wire::nats::subject::overlap;
 use serde::{Deserialize, Serialize};

@@ -187,7 +187,12 @@ impl ConsumerLog {
         }
         self.file.write_all_at(&self.unwritten, self.length)?;
         if self.journal {
-            journal_entry(journal, Origin { path: &self.path, salt: self.salt }, self.length, &self.unwritten);
+            journal_entry(
+                journal,
+                Origin { path: &self.path, salt: self.salt },
+                self.length,
+                &self.unwritten,
+            );
         }
         self.length += self.unwritten.len() as u64;
         self.unwritten.clear();

@@ -248,7 +248,9 @@ impl Streams {
                 concerned.push(key);
             }
         }
-        concerned.into_iter().for_each(|key| drop(self.touch(key)));
+        for key in concerned {
+            self.touch(key);
+        }
     }
 
     /// Lets consumers deliver, then writes everything that what is to be sent stands on.

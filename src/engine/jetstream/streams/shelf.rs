@@ -111,7 +111,8 @@ impl Shelf {
         };
         let meta: Meta = serde_json::from_slice(&meta).map_err(|error| refused(dir, error))?;
         let clock = Clock::real();
-        let (mut stream, scanned) = self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
+        let (mut stream, scanned) =
+            self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
         for consumer in stream.consumers.values_mut() {
             consumer.restored(now, &mut stream.store);
         }
@@ -130,7 +131,12 @@ impl Shelf {
         Ok(Some(stream))
     }
 
-    fn open_stream(&mut self, dir: &Path, meta: Meta, notices: &mut Vec<String>) -> io::Result<(Stream, u64)> {
+    fn open_stream(
+        &mut self,
+        dir: &Path,
+        meta: Meta,
+        notices: &mut Vec<String>,
+    ) -> io::Result<(Stream, u64)> {
         let begin = (meta.config.first_seq, self.next_seed());
         let Recovered { medium, books, notices: found, scanned } = FileMedium::open(dir, begin, self.layout)?;
         notices.extend(found);
@@ -155,7 +161,10 @@ impl Shelf {
         }
         let dir = self.dir.join(&config.name);
         if dir.exists() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is in the way", dir.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{} is in the way", dir.display()),
+            ));
         }
         let made = self.make(&dir, Meta { created, config });
         if made.is_err() {

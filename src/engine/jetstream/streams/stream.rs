@@ -1,10 +1,10 @@
 //! A stream: what it takes, what it keeps, and who reads it.
 
+use super::Times;
 use super::consumer::Consumer;
 use super::consumer_config::AckPolicy;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
-use super::Times;
 use super::stream_config::{Discard, Retention, StreamConfig};
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored, is_full};

@@ -149,7 +149,7 @@ impl Promised {
                 let wish = format!("{{\"seq\":{sequence}}}");
                 peer.publish("$JS.API.STREAM.MSG.DELETE.L", &format!("in.d{number}"), &wish);
             }
-            30 => {
+            30..33 => {
                 let below = sequence.saturating_sub(500).max(1);
                 self.asked_to_purge = self.asked_to_purge.max(below);
                 peer.publish(
@@ -158,7 +158,7 @@ impl Promised {
                     &format!("{{\"seq\":{below}}}"),
                 );
             }
-            31..35 => {
+            33..37 => {
                 self.passing.insert(number, Passing::Wanted);
                 let config = format!(
                     "{{\"name\":\"P{number}\",\"subjects\":[\"passing.{number}\"],\"storage\":\"file\"}}"

@@ -163,6 +163,11 @@ impl FileMedium {
                 let file = OpenOptions::new().read(true).write(true).open(&last.path)?;
                 // What follows the last whole record never was acknowledged.
                 file.set_len(last.length)?;
+                if layout.journal {
+                    // The journal's entries are for files that are there; an earlier run may not have made sure.
+                    file.sync_data()?;
+                    super::sync_dir(dir)?;
+                }
                 file
             }
             None => {

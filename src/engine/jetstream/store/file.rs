@@ -114,8 +114,17 @@ impl FileMedium {
         let length = self.segments.back().map_or(0, |segment| segment.length);
         let end = length + (record::HEAD + rest) as u64;
         if end > self.promised {
-            let step = (length / 2).clamp(AHEAD.0, AHEAD.1).max(end - self.promised);
-            let able = space::promise(&self.file, self.promised, step)?;
+            let wanted = end - self.promised;
+            let step = (length / 2).clamp(AHEAD.0, AHEAD.1).max(wanted);
+            let able = match space::promise(&self.file, self.promised, step) {
+                // Not as much as would be convenient; what is needed may still be there.
+                Err(error) if space::is_full(&error) => {
+                    let able = space::promise(&self.file, self.promised, wanted)?;
+                    self.promised = if able { end } else { u64::MAX };
+                    return Ok(());
+                }
+                other => other?,
+            };
             self.promised = if able { self.promised + step } else { u64::MAX };
         }
         Ok(())

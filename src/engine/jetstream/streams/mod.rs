@@ -219,9 +219,13 @@ impl Streams {
         self.outbox.answer(message.reply, refusal.to_string().as_bytes());
     }
 
-    /// Whether all streams of the kind together are full.
+    /// Why a message can't be taken by any stream of the kind: they are full together, or the disk is.
     fn over_quota(&self, key: u32, message: &Publish<'_>) -> Option<errors::ApiError> {
         let file = self.all.get(key as usize)?.store.is_file();
+        if file && !self.ballast.is_held() {
+            // What was kept back is in use, and is not for messages.
+            return Some(errors::ApiError::no_space());
+        }
         let most = if file { self.settings.max_file } else { self.settings.max_memory }?;
         let (memory, files) = self.used();
         let used = if file { files } else { memory };

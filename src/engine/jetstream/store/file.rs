@@ -245,7 +245,7 @@ impl FileMedium {
         };
         if at >= written {
             let start = (at - written) as usize;
-            return Ok((start < self.unwritten.len()).then_some(Found::Unwritten(start)));
+            return Ok((last && start < self.unwritten.len()).then_some(Found::Unwritten(start)));
         }
         let file = last.then_some(&self.file);
         let source = Source { path: &segment.path, file, salt: segment.salt, length: written };

@@ -201,8 +201,12 @@ impl FileMedium {
         while let Some(sequence) = self.next(0).filter(|&sequence| sequence < trimmed) {
             self.take_out(books, sequence);
         }
+        // What can't be read is taken out in trying to.
+        let mut first = self.next(0);
+        while let Some(damaged) = first.filter(|&first| !self.find(first) && self.failed.is_none()) {
+            first = self.next(damaged + 1);
+        }
         books.messages = self.count_from(0);
-        let first = self.next(0);
         books.first = first.unwrap_or(books.last + 1);
         books.first_time = first.and_then(|first| self.get(first)).map_or(0, |message| message.time);
         self.drop_segments(books.first);

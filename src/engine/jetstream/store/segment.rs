@@ -169,8 +169,9 @@ impl Segment {
                     let (message, counts) = (&record.message, at as u64 >= from);
                     match record.kind {
                         Kind::Message => {
-                            self.place(message, at as u64);
-                            each(at as u64, message);
+                            if self.place(message, at as u64) {
+                                each(at as u64, message);
+                            }
                         }
                         Kind::Skipped => self.pass(message.sequence),
                         Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),
@@ -234,10 +235,10 @@ impl Segment {
             .find(|&at| matches!(record::read(&bytes[at..], self.salt, true), Read::Good(_)))
     }
 
-    /// Notes where a message is, and that the sequences before it hold nothing.
-    pub(super) fn place(&mut self, message: &super::Stored<'_>, at: u64) {
+    /// Notes where a message is, and that the sequences before it hold nothing; whether its sequence was free.
+    pub(super) fn place(&mut self, message: &super::Stored<'_>, at: u64) -> bool {
         if message.sequence < self.end {
-            return;
+            return false;
         }
         if message.sequence > self.end {
             self.pass(message.sequence - 1);
@@ -249,6 +250,7 @@ impl Segment {
         self.live += 1;
         self.last_time = message.time;
         self.headers |= message.header_length > 0;
+        true
     }
 
     /// Notes that the sequences up to and with this one hold nothing.

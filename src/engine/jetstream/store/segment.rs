@@ -169,9 +169,8 @@ impl Segment {
                     let (message, counts) = (&record.message, at as u64 >= from);
                     match record.kind {
                         Kind::Message => {
-                            if self.place(message, at as u64) {
-                                each(at as u64, message);
-                            }
+                            let free = self.place(message, at as u64);
+                            free.then(|| each(at as u64, message));
                         }
                         Kind::Skipped => self.pass(message.sequence),
                         Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),

@@ -198,6 +198,7 @@ fn start(dir: &Path) -> (SocketAddr, Stopper, JoinHandle<()>) {
         sync: SyncPolicy::Interval(Duration::from_secs(120)),
         max_memory: None,
         max_file: None,
+        ..JetStreamSettings::default()
     };
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -26,6 +26,7 @@ Options, as of nats-server (also with two dashes, and as --name=value):
   -js, --jetstream        streams on
   -sd, --store_dir DIR    where streams are kept (implies -js)
       --sync always|2m    when streams are synced to the disk [2m]
+      --segment_size SIZE bytes after which a stream's file is closed and a new one begun [64MB]
       --user U --pass P   ask for user and password
       --auth TOKEN        ask for a token
   -P, --pid FILE          write the process id there
@@ -80,7 +81,8 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     println!("Listening on {}", bound.address());
     // A parent that waits for the line reads it now, or is gone and does not matter.
     let _ = std::io::stdout().flush();
-    bound.run()?;
+    // A log that can't be written to is no reason to end.
+    bound.run_and_tell(&mut |line| drop(log.line(line)))?;
     log.line("Server exiting")?;
     Ok(ExitCode::SUCCESS)
 }

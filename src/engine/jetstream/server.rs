@@ -6,9 +6,9 @@ use super::error::EngineError;
 use super::hub::Hub;
 use super::info::Info;
 use super::settings::Settings;
-use super::streams::{API, Pace, Streams, Times};
+use super::streams::{API, Opened, Outbox, Pace, Streams, Times};
 use super::sublist::{ClientKey, Member};
-use super::syncer::Syncer;
+use super::syncer::{Release, Syncer};
 use crate::clock::{Clock, Nanos};
 use crate::wire::nats::{append_error, append_info};
 use mio::net::TcpListener;
@@ -84,7 +84,6 @@ pub struct Bound {
     server: Server,
     stopper: Stopper,
     address: SocketAddr,
-    notices: Vec<String>,
 }
 
 impl Bound {
@@ -104,14 +103,14 @@ impl Bound {
         let id = super::names::server_id(seed);
         let times = Times { now: clock.now(), unix: seed };
         let info = Info::new(&settings, &id, address);
-        let (streams, notices) = match &settings.jetstream {
-            Some(all) => {
-                let (streams, notices) = Streams::open(all, info.name(), (seed, times))?;
-                (Some(streams), notices)
-            }
-            None => (None, Vec::new()),
+        let opened = match &settings.jetstream {
+            Some(all) => Some(Streams::open(all, info.name(), (seed, times))?),
+            None => None,
         };
+        let (streams, journal) =
+            opened.map_or((None, None), |Opened { streams, journal }| (Some(streams), journal));
         let policy = settings.jetstream.as_ref().map(|all| all.sync);
+        let syncer = Syncer::new(policy, journal, (times.now, stopper.waker.clone()))?;
         let mut server = Server {
             info,
             hub: Hub::new(seed),
@@ -127,13 +126,13 @@ impl Bound {
             streams,
             times,
             pace: Pace::Now,
-            syncer: Syncer::new(policy, times.now),
+            syncer,
         };
         if server.streams.is_some() {
             API.iter().for_each(|pattern| server.hub.subjects.insert(pattern, b"", Member::Api));
             server.apply_subject_changes();
         }
-        Ok(Self { server, stopper, address, notices })
+        Ok(Self { server, stopper, address })
     }
 
     /// Where it listens.
@@ -145,7 +144,7 @@ impl Bound {
     /// What people should know of how the streams were found.
     #[must_use]
     pub fn notices(&self) -> &[String] {
-        &self.notices
+        self.server.streams.as_ref().map_or(&[], |streams| &streams.notices)
     }
 
     /// What ends it.
@@ -158,10 +157,25 @@ impl Bound {
     ///
     /// # Errors
     /// The system refuses what the loop stands on, or a disk failed.
-    pub fn run(mut self) -> Result<(), EngineError> {
+    pub fn run(self) -> Result<(), EngineError> {
+        self.run_and_tell(&mut |_| {})
+    }
+
+    /// The same; `tell` is given what people should know of what happens.
+    ///
+    /// # Errors
+    /// As [`Bound::run`].
+    pub fn run_and_tell(mut self, tell: &mut dyn FnMut(&str)) -> Result<(), EngineError> {
         let mut events = Events::with_capacity(EVENTS);
+        if let Some(streams) = &mut self.server.streams {
+            streams.notices.clear();
+        }
         while !self.stopper.stop.load(Ordering::Acquire) {
-            self.server.tick(&mut events)?;
+            let done = self.server.tick(&mut events);
+            if let Some(streams) = &mut self.server.streams {
+                streams.notices.drain(..).for_each(|line| tell(&line));
+            }
+            done?;
         }
         Ok(())
     }
@@ -185,7 +199,7 @@ impl Server {
         self.times = Times { now, unix: crate::clock::unix_nanos() };
         self.release_stalled(now);
         self.read_ready(now);
-        if self.syncer.is_before_acks() {
+        if self.syncer.wants_more() {
             self.drain(events, now)?;
         }
         self.finish_streams()?;
@@ -246,22 +260,44 @@ impl Server {
         let failed = |error: io::Error| EngineError::Disk(error.to_string());
         self.pace = streams.finish(self.times, &interest).map_err(failed)?;
         self.syncer.tick(self.times.now, streams).map_err(failed)?;
-        while let Some(streams) = self.streams.as_mut().filter(|streams| !streams.outbox.is_empty()) {
-            let mut outbox = std::mem::take(&mut streams.outbox);
-            let mut stored = Vec::new();
-            outbox.drain(|to, message| self.hub.deliver_to(to, message, &mut stored));
-            streams.outbox = outbox;
-            // What is sent to a stream's own subject is stored, and acknowledged in the next tick.
-            for (key, message) in stored {
-                streams.store(key, &message.as_publish(), self.times);
+        while let Some(streams) = &mut self.streams {
+            let outbox = match self.syncer.release(self.times.now, streams).map_err(failed)? {
+                Release::Now(outbox) => outbox,
+                Release::Nothing { soon } => {
+                    // Whatever consumers have to do waits for the sync as well.
+                    let waits = self.syncer.is_busy();
+                    self.pace = if soon {
+                        Pace::Now
+                    } else if waits {
+                        Pace::Idle
+                    } else {
+                        self.pace
+                    };
+                    break;
+                }
+            };
+            if self.send(outbox) {
                 self.pace = Pace::Now;
-            }
-            if self.pace == Pace::Now {
                 break;
             }
         }
         self.hub.end_run();
         Ok(())
+    }
+
+    /// Sends what streams have to say; whether some of it came back to them.
+    fn send(&mut self, mut outbox: Outbox) -> bool {
+        let mut stored = Vec::new();
+        outbox.drain(|to, message| self.hub.deliver_to(to, message, &mut stored));
+        let Some(streams) = &mut self.streams else { return false };
+        if streams.outbox.is_empty() {
+            streams.outbox = outbox;
+        }
+        // What is sent to a stream's own subject is stored, and acknowledged in the next tick.
+        for (key, message) in &stored {
+            streams.store(*key, &message.as_publish(), self.times);
+        }
+        !stored.is_empty()
     }
 
     fn note(&mut self, key: ClientKey, readable: bool, writable: bool) {

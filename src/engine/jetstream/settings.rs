@@ -41,6 +41,8 @@ pub struct JetStreamSettings {
     pub store_dir: PathBuf,
     /// When file streams are synced.
     pub sync: SyncPolicy,
+    /// Bytes after which a stream's file is closed and a new one begun; at most 2 GiB.
+    pub segment_bytes: u64,
     /// Bytes of all memory streams together; `None` is no limit.
     pub max_memory: Option<u64>,
     /// Bytes of all file streams together; `None` is no limit.
@@ -52,6 +54,7 @@ impl Default for JetStreamSettings {
         Self {
             store_dir: std::env::temp_dir().join("nats").join("jetstream"),
             sync: SyncPolicy::Interval(Duration::from_secs(120)),
+            segment_bytes: 64 * 1024 * 1024,
             max_memory: None,
             max_file: None,
         }

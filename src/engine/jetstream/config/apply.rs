@@ -110,6 +110,12 @@ pub(super) fn host(settings: &mut Settings, key: &str, given: &str) -> Result<()
     Ok(())
 }
 
+/// Reads the size of a stream's segments.
+pub(super) fn segment_size(key: &str, given: &str) -> Result<u64, ConfigError> {
+    let wrong = || ConfigError::Value { key: key.to_owned(), given: given.to_owned(), wanted: "4KB to 2GB" };
+    Some(units::size(key, given)?).filter(|size| (4 << 10..=2 << 30).contains(size)).ok_or_else(wrong)
+}
+
 /// Streams are on from now on.
 pub(super) fn streams(settings: &mut Settings) -> &mut JetStreamSettings {
     settings.jetstream.get_or_insert_with(JetStreamSettings::default)
@@ -137,6 +143,7 @@ fn jetstream(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Co
                 all.store_dir = std::path::Path::new(given).join("jetstream")
             }
             "sync" | "sync_interval" => all.sync = sync(key, given)?,
+            "segment_size" => all.segment_bytes = segment_size(key, given)?,
             "max_mem" | "max_memory_store" | "max_mem_store" => {
                 all.max_memory = Some(units::size(key, given)?)
             }

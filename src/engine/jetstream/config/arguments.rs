@@ -152,6 +152,7 @@ fn option(
         "n" | "name" | "server_name" => settings.name = Some(value),
         "sd" | "store_dir" => apply::streams(settings).store_dir = Path::new(&value).join("jetstream"),
         "sync" => apply::streams(settings).sync = apply::sync(name, &value)?,
+        "segment_size" => apply::streams(settings).segment_bytes = apply::segment_size(name, &value)?,
         "auth" => settings.credentials.token = Some(value),
         "P" | "pid" => settings.pid_file = Some(value.into()),
         "l" | "log" => settings.log_file = Some(value.into()),

@@ -1,6 +1,7 @@
 //! What a stream holds, counted.
 
 use super::Stored;
+use super::summary::{Reader, put, put_bytes};
 use crate::wire::nats::subject::{has_wildcard, matches};
 use std::collections::HashMap;
 
@@ -103,6 +104,37 @@ impl Books {
                 _ => {}
             }
         }
+    }
+
+    /// A message of so many bytes turned out to be damaged; nobody knows its subject.
+    pub(super) fn lost(&mut self, bytes: u64) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Writes all of it.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        put(out, &[self.messages, self.bytes, self.first, self.last, self.first_time, self.last_time]);
+        put(out, &[self.subjects.len() as u64]);
+        for (name, subject) in &self.subjects {
+            put_bytes(out, name);
+            let sure = u64::from(subject.first_sure) | u64::from(subject.last_sure) << 1;
+            put(out, &[subject.count, subject.first, subject.last, sure]);
+        }
+    }
+
+    /// Reads what was written of a stream in files.
+    pub(super) fn decode(input: &mut Reader<'_>) -> Option<Self> {
+        let [messages, bytes, first, last, first_time, last_time] = input.numbers()?;
+        let mut books = Self { messages, bytes, last, first_time, last_time, ..Self::new(first, true) };
+        let [count] = input.numbers()?;
+        for _ in 0..count {
+            let name = input.bytes()?.into();
+            let [count, first, last, sure] = input.numbers()?;
+            let (first_sure, last_sure) = (sure & 1 == 1, sure & 2 == 2);
+            books.subjects.insert(name, Subject { count, first, last, first_sure, last_sure });
+        }
+        Some(books)
     }
 
     /// Everything is gone, and the next message has the sequence `first`.

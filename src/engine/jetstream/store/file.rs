@@ -1,141 +1,95 @@
 //! Messages in files: segments that are only appended to.
 
+use super::journal::{self, Origin};
+use super::pages::{AtHand, Pages, Source};
 use super::record::{self, Kind, Read};
-use super::segment::Segment;
-use super::{Books, Stored};
+use super::segment::{Place, SEGMENT_HEAD, Segment};
+use super::upkeep::Upkeep;
+use super::{Books, Layout, Stored, space, summary};
 use crate::prng::Prng;
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Bytes after which a new segment is begun.
-const SEGMENT: u64 = 64 * 1024 * 1024;
-/// Bytes read ahead for consumers, which read in order.
-const WINDOW: usize = 256 * 1024;
 /// Appended bytes that are written before the tick ends.
 const WRITE_FROM: usize = 4 * 1024 * 1024;
-
-/// Bytes of a segment that were read last.
-#[derive(Debug, Default)]
-struct Window {
-    segment: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
+/// Sequences passed over within a segment; more begin a new one.
+const MAX_GAP: u64 = 1 << 20;
+/// Space promised ahead, at least and at most; within them half of what the segment holds.
+const AHEAD: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
+/// A summary is written again when this many times its own size has been written since.
+const SUMMARY_SHARE: u64 = 4;
 
 /// The files of a stream.
 #[derive(Debug)]
 pub(in super::super) struct FileMedium {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
+    pub(super) layout: Layout,
     /// In order; the last one is appended to, and there is always one.
-    segments: VecDeque<Segment>,
+    pub(super) segments: VecDeque<Segment>,
+    /// The last segment.
+    pub(super) file: File,
+    /// Bytes of the last segment that the disk has promised.
+    pub(super) promised: u64,
     /// Appended to the last segment, not written yet.
     unwritten: Vec<u8>,
+    /// What was written in this tick, for the journal.
+    journal: Vec<u8>,
     /// Removed since the last write, not recorded yet.
     removed: Vec<u64>,
     /// The first sequence, if it has moved since the last write.
     trimmed: Option<u64>,
-    unsynced: bool,
-    /// Segments to be deleted once what makes them superfluous is written.
-    superfluous: Vec<PathBuf>,
-    window: Window,
-    prng: Prng,
+    pub(super) unsynced: bool,
+    /// Closed segments that are not synced yet.
+    pub(super) sealed: Vec<File>,
+    /// Segments to be deleted once what makes them superfluous is synced.
+    pub(super) superfluous: Vec<PathBuf>,
+    pub(super) summary_due: bool,
+    pub(super) since_summary: u64,
+    pub(super) summary_size: u64,
+    pub(super) pages: Pages,
+    /// The message that was found last, and the salt of its segment.
+    hand: Option<(u64, Found)>,
+    pub(super) prng: Prng,
+    /// Messages that turned out to be damaged when they were read: sequence, and bytes they counted for.
+    pub(super) holes: Vec<(u64, u64)>,
+    pub(super) notices: Vec<String>,
     /// The first error; after it nothing is promised any more.
-    failed: Option<io::Error>,
-}
-
-/// A stream's files as they were found.
-#[derive(Debug)]
-pub(in super::super) struct Recovered {
-    pub(in super::super) medium: FileMedium,
-    pub(in super::super) books: Books,
-    /// What people should know.
-    pub(in super::super) notices: Vec<String>,
+    pub(super) failed: Option<io::Error>,
 }
 
 impl FileMedium {
-    /// Opens the segments of a directory, which must be there; makes the first one if there is none.
-    ///
-    /// # Errors
-    /// The disk's, and `InvalidData` for segments that must not be touched.
-    pub(in super::super) fn open(dir: &Path, first: u64, seed: u64) -> io::Result<Recovered> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-            .collect();
-        paths.sort();
-        let mut medium = Self {
-            dir: dir.to_owned(),
-            segments: VecDeque::new(),
+    /// Segments that are there already, the last of which is open.
+    pub(super) fn over(
+        (dir, layout): (PathBuf, Layout),
+        segments: VecDeque<Segment>,
+        (file, prng): (File, Prng),
+    ) -> Self {
+        Self {
+            dir,
+            layout,
+            promised: segments.back().map_or(0, |segment| segment.length),
+            segments,
+            file,
             unwritten: Vec::new(),
+            journal: Vec::new(),
             removed: Vec::new(),
             trimmed: None,
-            unsynced: false,
+            unsynced: true,
+            sealed: Vec::new(),
             superfluous: Vec::new(),
-            window: Window::default(),
-            prng: Prng::new(seed),
+            summary_due: false,
+            since_summary: 0,
+            summary_size: 0,
+            pages: Pages::default(),
+            hand: None,
+            prng,
+            holes: Vec::new(),
+            notices: Vec::new(),
             failed: None,
-        };
-        let mut books = Books::new(first, true);
-        let (mut notices, mut removed, mut trimmed) = (Vec::new(), Vec::new(), 0);
-        for path in paths {
-            let Some((mut segment, bytes)) = Segment::open(&path)? else {
-                notices.push(format!("{}: empty, left out", path.display()));
-                fs::remove_file(&path)?;
-                continue;
-            };
-            // A segment's name says what came before it, even if all of that is gone.
-            books.last = books.last.max(segment.first.saturating_sub(1));
-            let found = segment.scan(&bytes, |message| books.added(message));
-            books.last = books.last.max(found.last);
-            notices.extend(found.damage);
-            removed.extend(found.removed);
-            trimmed = trimmed.max(found.trimmed);
-            medium.segments.push_back(segment);
         }
-        if let Some(segment) = medium.segments.back() {
-            // What follows the last whole record never was acknowledged.
-            segment.file.set_len(segment.length)?;
-        }
-        if medium.segments.is_empty() {
-            medium.begin_segment(first.max(1))?;
-        }
-        medium.replay(&mut books, &removed, trimmed);
-        Ok(Recovered { medium, books, notices })
-    }
-
-    /// Applies removals to what was found.
-    fn replay(&mut self, books: &mut Books, removed: &[u64], trimmed: u64) {
-        let first = books.first;
-        let gone: Vec<u64> = removed.iter().copied().chain(first..trimmed.min(books.last + 1)).collect();
-        for sequence in gone {
-            let Some(message) = self.get(sequence) else { continue };
-            let subject = Box::<[u8]>::from(message.subject);
-            let size = (message.body.len(), message.header_length > 0);
-            self.forget(sequence);
-            books.removed(sequence, &subject, size);
-        }
-        if trimmed > books.last {
-            books.last = trimmed - 1;
-        }
-        let mut first = books.first;
-        if books.messages == 0 {
-            first = books.last + 1;
-        }
-        while first <= books.last && self.get(first).is_none() {
-            first += 1;
-        }
-        books.first = first;
-        books.first_time = self.get(first).map_or(0, |message| message.time);
-        self.drop_segments(first);
-    }
-
-    fn begin_segment(&mut self, first: u64) -> io::Result<()> {
-        let salt = self.prng.next_u64();
-        self.segments.push_back(Segment::create(&self.dir, first, salt)?);
-        Ok(())
     }
 
     fn note_failure(&mut self, result: io::Result<()>) {
@@ -144,17 +98,48 @@ impl FileMedium {
         }
     }
 
+    /// Makes sure that a record of `rest` bytes after its head, for the sequence `next`, can be appended.
+    ///
+    /// # Errors
+    /// `StorageFull`; other failures end the server at the next flush.
+    pub(super) fn reserve(&mut self, next: u64, rest: usize) -> io::Result<()> {
+        // Segments are named by their first sequence: one that used none can't be followed by another.
+        let full = self.segments.back().is_none_or(|segment| {
+            next > segment.first
+                && (segment.length >= self.layout.segment_bytes || next.saturating_sub(segment.end) > MAX_GAP)
+        });
+        if full {
+            self.roll(next)?;
+        }
+        let length = self.segments.back().map_or(0, |segment| segment.length);
+        let end = length + (record::HEAD + rest) as u64;
+        if end > self.promised {
+            let wanted = end - self.promised;
+            let step = (length / 2).clamp(AHEAD.0, AHEAD.1).max(wanted);
+            let able = match space::promise(&self.file, self.promised, step) {
+                // Not as much as would be convenient; what is needed may still be there.
+                Err(error) if space::is_full(&error) => {
+                    let able = space::promise(&self.file, self.promised, wanted)?;
+                    self.promised = if able { end } else { u64::MAX };
+                    return Ok(());
+                }
+                other => other?,
+            };
+            self.promised = if able { self.promised + step } else { u64::MAX };
+        }
+        Ok(())
+    }
+
     pub(super) fn append(&mut self, message: &Stored<'_>) {
-        self.roll(message.sequence);
         let Some(segment) = self.segments.back_mut() else { return };
-        let at = segment.length;
-        segment.place(message.sequence, at);
+        segment.place(message, segment.length);
         self.record(Kind::Message, message);
     }
 
     /// A sequence that is used up for nothing.
     pub(super) fn skip(&mut self, sequence: u64) {
-        self.roll(sequence);
+        let Some(segment) = self.segments.back_mut() else { return };
+        segment.pass(sequence);
         self.record(Kind::Skipped, &Stored { sequence, time: 0, subject: b"", header_length: 0, body: b"" });
     }
 
@@ -169,14 +154,24 @@ impl FileMedium {
         }
     }
 
-    /// Begins a new segment if the last one is full.
-    fn roll(&mut self, next: u64) {
-        if self.segments.back().is_none_or(|segment| segment.length < SEGMENT) {
-            return;
+    /// Closes the last segment and begins a new one. Nothing is changed if there is no space for it.
+    fn roll(&mut self, next: u64) -> io::Result<()> {
+        self.record_removals();
+        self.write()?;
+        let salt = self.prng.next_u64() | 1;
+        let (segment, file) = Segment::create(&self.dir, next, salt, self.layout.journal)?;
+        let old = std::mem::replace(&mut self.file, file);
+        if let Some(last) = self.segments.back_mut() {
+            // What was promised and not used goes back; if that fails it is only wasted.
+            let _ = old.set_len(last.length);
+            last.pass_to(next);
+            last.seal();
         }
-        // A sealed segment is synced, so that later syncs need the last one only.
-        let rolled = self.flush(true).and_then(|()| self.begin_segment(next));
-        self.note_failure(rolled);
+        self.sealed.push(old);
+        self.segments.push_back(segment);
+        self.promised = SEGMENT_HEAD as u64;
+        (self.summary_due, self.unsynced) = (true, true);
+        Ok(())
     }
 
     fn segment_of(&self, sequence: u64) -> Option<usize> {
@@ -186,17 +181,31 @@ impl FileMedium {
 
     /// A message, if it is there.
     pub(super) fn get(&mut self, sequence: u64) -> Option<Stored<'_>> {
-        let index = self.segment_of(sequence)?;
-        let segment = &self.segments[index];
-        let at = segment.offset(sequence)?;
-        let salt = segment.salt;
-        let written =
-            segment.length - if index + 1 == self.segments.len() { self.unwritten.len() as u64 } else { 0 };
-        let bytes = if at >= written {
-            &self.unwritten[(at - written) as usize..]
-        } else {
-            let start = self.load(index, at, written)?;
-            &self.window.bytes[start..]
+        if self.find(sequence) { self.at_hand() } else { None }
+    }
+
+    /// Brings a message to hand; whether it is there.
+    pub(super) fn find(&mut self, sequence: u64) -> bool {
+        self.hand = None;
+        let Some(index) = self.segment_of(sequence).filter(|&index| self.segments[index].has(sequence))
+        else {
+            return false;
+        };
+        match self.bring(index, sequence) {
+            Ok(Some(found)) => self.hand = Some((self.segments[index].salt, found)),
+            Ok(None) => self.lose(index, sequence),
+            // Nobody may take what can't be read now for what is not there.
+            Err(error) => self.note_failure(Err(error)),
+        }
+        self.hand.is_some()
+    }
+
+    /// The message at hand.
+    pub(super) fn at_hand(&self) -> Option<Stored<'_>> {
+        let (salt, found) = self.hand?;
+        let bytes = match found {
+            Found::Unwritten(start) => &self.unwritten[start..],
+            Found::Read(at) => self.pages.bytes(at),
         };
         match record::read(bytes, salt, false) {
             Read::Good(record) => Some(record.message),
@@ -204,41 +213,118 @@ impl FileMedium {
         }
     }
 
-    /// Brings the record at `at` into the window; where in it the record begins.
-    fn load(&mut self, index: usize, at: u64, written: u64) -> Option<usize> {
-        let segment = &self.segments[index];
-        let window = &mut self.window;
-        let known = window.segment == segment.salt && at >= window.start;
-        if known {
-            let start = (at - window.start) as usize;
-            let whole = window
-                .bytes
-                .get(start..)
-                .is_some_and(|rest| !matches!(record::read(rest, segment.salt, false), Read::Cut));
-            if whole {
-                return Some(start);
-            }
+    /// Brings a message to hand; if the index is wrong, by a new one.
+    fn bring(&mut self, index: usize, sequence: u64) -> io::Result<Option<Found>> {
+        if let Some(found) = self.try_bring(index, sequence)? {
+            return Ok(Some(found));
         }
-        let mut wanted = WINDOW;
-        loop {
-            let length = ((written - at) as usize).min(wanted);
-            window.bytes.resize(length, 0);
-            window.segment = segment.salt;
-            window.start = at;
-            if segment.file.read_exact_at(&mut window.bytes, at).is_err() {
-                window.segment = 0;
-                window.bytes.clear();
-                return None;
+        let indexed = matches!(self.segments[index].place_of(sequence), Some(Place::Indexed(_)));
+        if !indexed {
+            return Ok(None);
+        }
+        self.mend_index(index)?;
+        self.try_bring(index, sequence)
+    }
+
+    fn try_bring(&mut self, index: usize, sequence: u64) -> io::Result<Option<Found>> {
+        let segment = &self.segments[index];
+        let last = index + 1 == self.segments.len();
+        let written = segment.length - if last { self.unwritten.len() as u64 } else { 0 };
+        let at = match segment.place_of(sequence) {
+            None => return Ok(None),
+            Some(Place::At(at)) => at,
+            Some(Place::Indexed(at)) => {
+                let path = super::index::path_of(&segment.path);
+                let length = segment.index_length();
+                let source = Source { path: &path, file: None, salt: segment.salt, length };
+                match self.pages.offset(source, at) {
+                    Ok(offset) => u64::from(offset),
+                    Err(_) => return Ok(None),
+                }
             }
-            let cut = matches!(record::read(&window.bytes, segment.salt, false), Read::Cut);
-            if !cut || length < wanted {
-                return Some(0);
-            }
-            wanted *= 4;
+        };
+        if at >= written {
+            let start = (at - written) as usize;
+            return Ok((last && start < self.unwritten.len()).then_some(Found::Unwritten(start)));
+        }
+        let file = last.then_some(&self.file);
+        let source = Source { path: &segment.path, file, salt: segment.salt, length: written };
+        let Some(found) = self.pages.record(source, at)? else { return Ok(None) };
+        let right = match record::read(self.pages.bytes(found), segment.salt, false) {
+            Read::Good(record) => record.kind == Kind::Message && record.message.sequence == sequence,
+            _ => false,
+        };
+        Ok(right.then_some(Found::Read(found)))
+    }
+
+    /// Makes a closed segment's index anew from the segment.
+    pub(super) fn mend_index(&mut self, index: usize) -> io::Result<()> {
+        let segment = &mut self.segments[index];
+        let (live, dead, end) = (segment.live, segment.dead.clone(), segment.end);
+        let bytes = std::fs::read(&segment.path)?;
+        let found = segment.scan(&bytes[..bytes.len().min(segment.length as usize)], u64::MAX, |_, _| {});
+        segment.pass_to(end);
+        let lost: Vec<u64> = segment.dead.iter().filter(|&at| !dead.has(at)).collect();
+        // What was removed stays so; what is damaged is found out when it is read.
+        (segment.live, segment.dead) = (live, dead);
+        segment.seal();
+        self.pages.forget(segment.salt);
+        self.notices.push(format!(
+            "{}: the index was missing or wrong and has been made anew",
+            segment.path.display()
+        ));
+        self.notices.extend(found.damage);
+        let first = segment.first;
+        if live > 0 {
+            lost.into_iter().for_each(|at| self.lose(index, first + at));
+        }
+        Ok(())
+    }
+
+    /// A message can't be read any more.
+    fn lose(&mut self, index: usize, sequence: u64) {
+        let segment = &mut self.segments[index];
+        if segment.forget(sequence) {
+            self.notices
+                .push(format!("{}: message {sequence} is damaged and left out", segment.path.display()));
+            self.holes.push((sequence, 0));
         }
     }
 
-    fn forget(&mut self, sequence: u64) -> bool {
+    /// The first message at or after `from`.
+    pub(super) fn next(&self, from: u64) -> Option<u64> {
+        let start = self.segments.partition_point(|segment| segment.end <= from);
+        self.segments.range(start..).find_map(|segment| segment.next(from))
+    }
+
+    /// The last message at or before `from`.
+    pub(super) fn previous(&self, from: u64) -> Option<u64> {
+        let end = self.segments.partition_point(|segment| segment.first <= from);
+        self.segments.range(..end).rev().find_map(|segment| segment.previous(from))
+    }
+
+    /// Messages at or after `from`.
+    pub(super) fn count_from(&self, from: u64) -> u64 {
+        let start = self.segments.partition_point(|segment| segment.end <= from);
+        self.segments.range(start..).map(|segment| segment.count_from(from)).sum()
+    }
+
+    /// The first sequence of the first segment that may hold messages stored at `time` or later.
+    pub(super) fn segment_since(&self, time: u64) -> Option<u64> {
+        self.segments
+            .iter()
+            .find(|segment| segment.live > 0 && segment.last_time >= time)
+            .map(|found| found.first)
+    }
+
+    /// The first sequence at or after `from` in a segment with a message that has headers.
+    pub(super) fn headers_from(&self, from: u64) -> Option<u64> {
+        let start = self.segments.partition_point(|segment| segment.end <= from);
+        self.segments.range(start..).find(|segment| segment.headers).map(|found| found.first.max(from))
+    }
+
+    /// Forgets a message; whether it was there.
+    pub(super) fn forget(&mut self, sequence: u64) -> bool {
         self.segment_of(sequence).is_some_and(|index| self.segments[index].forget(sequence))
     }
 
@@ -256,25 +342,28 @@ impl FileMedium {
     }
 
     /// Lets go of segments that hold nothing from `first` on.
-    fn drop_segments(&mut self, first: u64) {
+    pub(super) fn drop_segments(&mut self, first: u64) {
         while self.segments.len() > 1 && self.segments[1].first <= first && self.segments[0].live == 0 {
             if let Some(segment) = self.segments.pop_front() {
+                self.pages.forget(segment.salt);
                 self.superfluous.push(segment.path);
+                self.summary_due = true;
             }
         }
     }
 
     /// Everything is gone; the next message has the sequence `first`.
-    pub(super) fn restart(&mut self, first: u64) {
+    pub(super) fn clear(&mut self, first: u64) {
         self.removed.clear();
-        let begun = self.write().and_then(|()| self.begin_segment(first));
-        self.note_failure(begun);
-        while self.segments.len() > 1 {
-            if let Some(segment) = self.segments.pop_front() {
-                self.superfluous.push(segment.path);
+        self.segments.iter_mut().for_each(Segment::forget_all);
+        if self.segments.back().is_some_and(|segment| segment.length > AHEAD.0 && first > segment.first) {
+            match self.roll(first) {
+                // Its space is wanted for something else, and comes back with the next message.
+                Err(error) if space::is_full(&error) => {}
+                other => self.note_failure(other),
             }
         }
-        self.trimmed = Some(first);
+        self.trim(first);
     }
 
     fn record_removals(&mut self) {
@@ -299,45 +388,70 @@ impl FileMedium {
         }
         if let Some(segment) = self.segments.back() {
             let start = segment.length - self.unwritten.len() as u64;
-            segment.file.write_all_at(&self.unwritten, start)?;
+            self.file.write_all_at(&self.unwritten, start)?;
+            if self.layout.journal {
+                let origin = Origin { path: &segment.path, salt: segment.salt };
+                journal::entry(&mut self.journal, origin, start, &self.unwritten);
+            }
         }
+        self.since_summary += self.unwritten.len() as u64;
         self.unwritten.clear();
         self.unsynced = true;
         Ok(())
     }
 
-    /// The last segment, if something in it is not synced; the caller syncs it.
+    /// Writes what has been appended and removed; what the journal is to hold of it is appended to `journal`.
+    ///
+    /// # Errors
+    /// The disk's. After `StorageFull` it can be tried again; after others the files must not be trusted to hold what was
+    /// acknowledged since the last sync.
+    pub(super) fn flush(&mut self, journal: &mut Vec<u8>) -> io::Result<()> {
+        self.record_removals();
+        if self.failed.as_ref().is_some_and(space::is_full) {
+            self.failed = None;
+        }
+        self.write()?;
+        journal.append(&mut self.journal);
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a summary is to be written, which takes a moment when nothing is left to be written.
+    pub(super) fn wants_upkeep(&self) -> bool {
+        let settled = self.unwritten.is_empty() && self.removed.is_empty() && self.trimmed.is_none();
+        self.summary_due && settled && self.since_summary >= SUMMARY_SHARE * self.summary_size
+    }
+
+    /// What is to be done beside the event loop, if there is anything: `all` is whatever can be.
     ///
     /// # Errors
     /// No more descriptors.
-    pub(super) fn take_unsynced(&mut self) -> io::Result<Option<fs::File>> {
-        let Some(segment) = self.segments.back().filter(|_| self.unsynced) else { return Ok(None) };
-        self.unsynced = false;
-        segment.file.try_clone().map(Some)
+    pub(super) fn upkeep(&mut self, books: &Books, all: bool) -> io::Result<Option<Upkeep>> {
+        let summary = self.wants_upkeep();
+        let sync = all && (self.unsynced || !self.sealed.is_empty());
+        if !summary && !sync {
+            return Ok(None);
+        }
+        let mut upkeep =
+            Upkeep { dir: self.dir.clone(), files: std::mem::take(&mut self.sealed), ..Upkeep::default() };
+        if std::mem::take(&mut self.unsynced) {
+            upkeep.files.push(self.file.try_clone()?);
+        }
+        if summary {
+            let bytes = summary::encode(self.segments.iter(), books);
+            (self.summary_due, self.since_summary, self.summary_size) = (false, 0, bytes.len() as u64);
+            upkeep.summary = Some(bytes);
+            upkeep.superfluous = std::mem::take(&mut self.superfluous);
+        }
+        Ok(Some(upkeep))
     }
+}
 
-    /// Writes what has been appended and removed, and syncs if asked to.
-    ///
-    /// # Errors
-    /// The disk's; after one the files must not be trusted to hold what was acknowledged since the last sync.
-    pub(super) fn flush(&mut self, sync: bool) -> io::Result<()> {
-        self.record_removals();
-        self.write()?;
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        if sync && self.unsynced {
-            if let Some(segment) = self.segments.back() {
-                segment.file.sync_data()?;
-            }
-            self.unsynced = false;
-        }
-        for path in std::mem::take(&mut self.superfluous) {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
+/// Where a message is at hand.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Unwritten(usize),
+    Read(AtHand),
 }

@@ -50,6 +50,27 @@ impl MemoryMedium {
         }
     }
 
+    /// The first message at or after `from`.
+    pub(super) fn next(&self, from: u64) -> Option<u64> {
+        let start = (from.max(self.first) - self.first) as usize;
+        let mut rest = self.messages.range(start.min(self.messages.len())..);
+        rest.position(Option::is_some).map(|index| self.first + (start + index) as u64)
+    }
+
+    /// The last message at or before `from`.
+    pub(super) fn previous(&self, from: u64) -> Option<u64> {
+        let end = ((from + 1).max(self.first) - self.first) as usize;
+        let mut before = self.messages.range(..end.min(self.messages.len()));
+        let index = before.rposition(Option::is_some)?;
+        Some(self.first + index as u64)
+    }
+
+    /// Messages at or after `from`.
+    pub(super) fn count_from(&self, from: u64) -> u64 {
+        let start = ((from.max(self.first) - self.first) as usize).min(self.messages.len());
+        self.messages.range(start..).filter(|message| message.is_some()).count() as u64
+    }
+
     /// Forgets the places before `first`.
     pub(super) fn trim(&mut self, first: u64) {
         while self.first < first {

@@ -1,18 +1,39 @@
 //! A stream's messages, in memory or in files, and the books on them.
 
+mod bits;
 mod books;
 mod disk;
 mod file;
+mod index;
+mod journal;
 mod memory;
+mod pages;
 mod record;
+mod recover;
 mod segment;
+mod space;
+mod summary;
+mod upkeep;
 
 pub(super) use books::Books;
 pub(super) use disk::{read_checked, replace_file, sync_dir};
-pub(super) use file::{FileMedium, Recovered};
+pub(super) use file::FileMedium;
+pub(super) use journal::{Journal, Origin, Position, entry as journal_entry};
 pub(super) use memory::MemoryMedium;
+pub(super) use recover::Recovered;
+pub(super) use space::{Ballast, is_full};
+pub(super) use upkeep::Upkeep;
 
 use std::io;
+
+/// How files are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Bytes after which a segment is closed and a new one begun.
+    pub(super) segment_bytes: u64,
+    /// Whether writes go to the node's journal, too.
+    pub(super) journal: bool,
+}
 
 /// A stored message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +82,18 @@ impl Store {
         Self { books, medium: Medium::File(Box::new(medium)) }
     }
 
+    /// Makes sure that there is space for a message of so many bytes, subject and all.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub(super) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+        let next = self.books.last + 1;
+        match &mut self.medium {
+            Medium::Memory(_) => Ok(()),
+            Medium::File(file) => file.reserve(next, bytes),
+        }
+    }
+
     /// Appends under the next sequence, which it gives.
     pub(super) fn append(&mut self, message: &Stored<'_>) -> u64 {
         let sequence = self.books.last + 1;
@@ -90,9 +123,28 @@ impl Store {
         if sequence < self.books.first || sequence > self.books.last {
             return None;
         }
-        match &mut self.medium {
+        // What is damaged is found out in looking for it, and taken out of the books here.
+        let missing = match &mut self.medium {
+            Medium::Memory(_) => false,
+            Medium::File(file) => !file.find(sequence),
+        };
+        if missing {
+            self.settle_holes();
+            return None;
+        }
+        match &self.medium {
             Medium::Memory(memory) => memory.get(sequence),
-            Medium::File(file) => file.get(sequence),
+            Medium::File(file) => file.at_hand(),
+        }
+    }
+
+    fn settle_holes(&mut self) {
+        let Medium::File(file) = &mut self.medium else { return };
+        for (sequence, bytes) in std::mem::take(&mut file.holes) {
+            self.books.lost(bytes);
+            if sequence == self.books.first {
+                self.find_first(sequence + 1);
+            }
         }
     }
 
@@ -114,28 +166,50 @@ impl Store {
 
     /// Moves the first sequence up to the next message that is there.
     fn find_first(&mut self, from: u64) {
-        let mut first = from;
-        if self.books.messages == 0 {
-            first = self.books.last + 1;
-        } else {
-            while self.time_of(first).is_none() && first <= self.books.last {
-                first += 1;
+        let end = self.books.last + 1;
+        let mut first = self.next_there(from).unwrap_or(end);
+        self.books.first_time = 0;
+        while first < end {
+            if let Some(time) = self.time_of(first) {
+                self.books.first_time = time;
+                break;
             }
+            first = self.next_there(first + 1).unwrap_or(end);
         }
         self.books.first = first;
-        self.books.first_time = self.time_of(first).unwrap_or(0);
         match &mut self.medium {
             Medium::Memory(memory) => memory.trim(first),
             Medium::File(file) => file.trim(first),
         }
     }
 
+    /// The next message at or after `from`.
+    pub(super) fn next_there(&self, from: u64) -> Option<u64> {
+        match &self.medium {
+            Medium::Memory(memory) => memory.next(from),
+            Medium::File(file) => file.next(from),
+        }
+    }
+
+    /// Messages at or after `from`.
+    pub(super) fn count_from(&self, from: u64) -> u64 {
+        match &self.medium {
+            Medium::Memory(memory) => memory.count_from(from),
+            Medium::File(file) => file.count_from(from),
+        }
+    }
+
+    /// The first sequence at or after `from` where there may be a message with headers.
+    pub(super) fn headers_from(&self, from: u64) -> Option<u64> {
+        match &self.medium {
+            Medium::Memory(_) => Some(from),
+            Medium::File(file) => file.headers_from(from),
+        }
+    }
+
     /// When a message was stored, if it is there.
     pub(super) fn time_of(&mut self, sequence: u64) -> Option<u64> {
-        match &mut self.medium {
-            Medium::Memory(memory) => memory.get(sequence).map(|message| message.time),
-            Medium::File(file) => file.get(sequence).map(|message| message.time),
-        }
+        self.get(sequence).map(|message| message.time)
     }
 
     /// Removes everything before `first`; how many messages that were.
@@ -146,7 +220,7 @@ impl Store {
             self.books.clear(first);
             match &mut self.medium {
                 Medium::Memory(memory) => *memory = MemoryMedium::new(first),
-                Medium::File(file) => file.restart(first),
+                Medium::File(file) => file.clear(first),
             }
             return before;
         }
@@ -158,26 +232,29 @@ impl Store {
 
     /// The next message at or after `from` whose subject `wanted` likes.
     pub(super) fn next(&mut self, from: u64, wanted: impl Fn(&[u8]) -> bool) -> Option<u64> {
-        let mut sequence = from.max(self.books.first);
-        while sequence <= self.books.last {
+        let mut from = from;
+        while let Some(sequence) = self.next_there(from) {
             if self.get(sequence).is_some_and(|message| wanted(message.subject)) {
                 return Some(sequence);
             }
-            sequence += 1;
+            from = sequence + 1;
         }
         None
     }
 
     /// The last message before or at `from` whose subject `wanted` likes.
     pub(super) fn previous(&mut self, from: u64, wanted: impl Fn(&[u8]) -> bool) -> Option<u64> {
-        let mut sequence = from.min(self.books.last);
-        while sequence >= self.books.first && sequence > 0 {
+        let mut from = from;
+        loop {
+            let sequence = match &self.medium {
+                Medium::Memory(memory) => memory.previous(from),
+                Medium::File(file) => file.previous(from),
+            }?;
             if self.get(sequence).is_some_and(|message| wanted(message.subject)) {
                 return Some(sequence);
             }
-            sequence -= 1;
+            from = sequence.checked_sub(1)?;
         }
-        None
     }
 
     /// The last message of a literal subject.
@@ -205,10 +282,13 @@ impl Store {
     /// The first message stored at or after a time; one past the last if there is none.
     pub(super) fn first_since(&mut self, time: u64) -> u64 {
         let (mut low, mut high) = (self.books.first, self.books.last + 1);
+        if let Medium::File(file) = &self.medium {
+            low = file.segment_since(time).unwrap_or(high).max(low);
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             // Holes take the time of the next message that is there.
-            let at = self.next(middle, |_| true).and_then(|sequence| self.time_of(sequence));
+            let at = self.next_there(middle).and_then(|sequence| self.time_of(sequence));
             if at.is_none_or(|at| at >= time) {
                 high = middle;
             } else {
@@ -218,25 +298,38 @@ impl Store {
         low
     }
 
-    /// Writes what has been appended to the files, and syncs them if asked to.
+    /// Writes what has been appended to the files; what is for the node's journal is appended to `journal`.
     ///
     /// # Errors
-    /// The disk's.
-    pub(super) fn flush(&mut self, sync: bool) -> io::Result<()> {
+    /// The disk's; after its being full it can be tried again.
+    pub(super) fn flush(&mut self, journal: &mut Vec<u8>) -> io::Result<()> {
         match &mut self.medium {
             Medium::Memory(_) => Ok(()),
-            Medium::File(file) => file.flush(sync),
+            Medium::File(file) => file.flush(journal),
         }
     }
 
-    /// The file with bytes that are written and not synced; the caller syncs it.
+    /// What is to be done beside the event loop; `all`: whatever can be, else what must.
     ///
     /// # Errors
     /// No more descriptors.
-    pub(super) fn take_unsynced(&mut self) -> io::Result<Option<std::fs::File>> {
+    pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Option<Upkeep>> {
         match &mut self.medium {
             Medium::Memory(_) => Ok(None),
-            Medium::File(file) => file.take_unsynced(),
+            Medium::File(file) => file.upkeep(&self.books, all),
+        }
+    }
+
+    /// Whether there is upkeep that should not wait.
+    pub(super) fn wants_upkeep(&self) -> bool {
+        matches!(&self.medium, Medium::File(file) if file.wants_upkeep())
+    }
+
+    /// What people should know.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        match &mut self.medium {
+            Medium::Memory(_) => Vec::new(),
+            Medium::File(file) => std::mem::take(&mut file.notices),
         }
     }
 

@@ -41,8 +41,8 @@ pub(super) struct Record<'a> {
 pub(super) enum Read<'a> {
     /// A record.
     Good(Record<'a>),
-    /// A record whose head is right and whose rest isn't: its sequence and length.
-    BadRest(u64, usize),
+    /// A record whose head is right and whose rest isn't: its kind, sequence and length.
+    BadRest(Kind, u64, usize),
     /// A record that ends after the bytes given.
     Cut,
     /// No head.
@@ -76,7 +76,8 @@ pub(super) fn append(out: &mut Vec<u8>, salt: u64, kind: Kind, message: &Stored<
     out[start + 36..start + HEAD].copy_from_slice(&hash.to_le_bytes());
 }
 
-fn number(bytes: &[u8]) -> u64 {
+/// A little-endian number.
+pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
@@ -101,8 +102,9 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
     }
     let length = HEAD + rest as usize;
     let Some(bytes) = buf.get(HEAD..length) else { return Read::Cut };
-    if check && xxh3_64_with_seed(bytes, salt) != number(&head[36..HEAD]) {
-        return Read::BadRest(sequence, length);
+    // Without a rest the head says everything.
+    if check && rest > 0 && xxh3_64_with_seed(bytes, salt) != number(&head[36..HEAD]) {
+        return Read::BadRest(kind, sequence, length);
     }
     let (subject, body) = bytes.split_at(subject);
     let message = Stored { sequence, time: number(&head[16..24]), subject, header_length: headers, body };

@@ -1,5 +1,7 @@
 //! One file of a stream: a head of 32 bytes, then records.
 
+use super::bits::Bits;
+use super::index;
 use super::record::{self, Kind, Read};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,20 +16,42 @@ const VERSION: u32 = 1;
 /// Where no message is.
 const NOWHERE: u32 = u32::MAX;
 
-/// A segment.
+/// Where each message begins.
+#[derive(Debug)]
+enum Places {
+    /// By its distance from the first sequence.
+    Here(Vec<u32>),
+    /// In the index beside the file.
+    OnDisk,
+}
+
+/// A segment. Its sequences are `first..end`; of those, some may hold nothing.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
-    pub(super) file: File,
     pub(super) salt: u64,
-    /// The sequence of its first message, if it has any.
     pub(super) first: u64,
-    /// Where each message begins, by its distance from `first`.
-    offsets: Vec<u32>,
-    /// Messages that are there.
-    pub(super) live: u64,
+    pub(super) end: u64,
     /// Bytes that are in use.
     pub(super) length: u64,
+    /// Messages that are there.
+    pub(super) live: u64,
+    /// When the last message was stored.
+    pub(super) last_time: u64,
+    /// Whether any message has headers.
+    pub(super) headers: bool,
+    /// Sequences that hold nothing, by their distance from the first; meaningless if nothing is there at all.
+    pub(super) dead: Bits,
+    places: Places,
+}
+
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At this byte of the segment.
+    At(u64),
+    /// At the byte that is noted at this byte of the index.
+    Indexed(u64),
 }
 
 /// What reading a segment found.
@@ -39,13 +63,14 @@ pub(super) struct Found {
     pub(super) removed: Vec<u64>,
     /// The highest sequence before which everything is gone.
     pub(super) trimmed: u64,
-    /// The highest sequence seen.
-    pub(super) last: u64,
 }
 
 impl Segment {
-    /// Makes a new file. Its name is its first sequence.
-    pub(super) fn create(dir: &Path, first: u64, salt: u64) -> io::Result<Self> {
+    /// Makes a new file, whose name is its first sequence. `lasting`: it is there even if power is lost right after.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn create(dir: &Path, first: u64, salt: u64, lasting: bool) -> io::Result<(Self, File)> {
         let path = dir.join(format!("{first:020}.seg"));
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path)?;
         let mut head = Vec::with_capacity(SEGMENT_HEAD);
@@ -55,75 +80,123 @@ impl Segment {
         head.extend_from_slice(&first.to_le_bytes());
         let hash = xxh3_64(&head);
         head.extend_from_slice(&hash.to_le_bytes());
-        file.write_all_at(&head, 0)?;
-        super::sync_dir(dir)?;
-        let length = SEGMENT_HEAD as u64;
-        Ok(Self { path, file, salt, first, offsets: Vec::new(), live: 0, length })
+        let written = file.write_all_at(&head, 0);
+        if let Err(error) = written {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        if lasting {
+            file.sync_data()?;
+            super::sync_dir(dir)?;
+        }
+        Ok((Self::bare(path, salt, first), file))
     }
 
-    /// Opens a file. `None`: its head never was written whole, so nothing was acknowledged from it.
+    fn bare(path: PathBuf, salt: u64, first: u64) -> Self {
+        Self {
+            path,
+            salt,
+            first,
+            end: first,
+            length: SEGMENT_HEAD as u64,
+            live: 0,
+            last_time: 0,
+            headers: false,
+            dead: Bits::default(),
+            places: Places::Here(Vec::new()),
+        }
+    }
+
+    /// Reads a file's head. `None`: it never was written whole, so nothing was acknowledged from it.
     ///
     /// # Errors
     /// The disk's, and `InvalidData` for a file that must not be touched: a later version's, or a damaged head before
     /// records.
-    pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Vec<u8>)>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let bytes = std::fs::read(path)?;
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::open(path)?;
         let refuse =
             |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
-        let Some(head) = bytes.get(..SEGMENT_HEAD) else {
+        if file.metadata()?.len() < SEGMENT_HEAD as u64 {
             return Ok(None);
-        };
+        }
+        let mut head = [0; SEGMENT_HEAD];
+        file.read_exact_at(&mut head, 0)?;
         if &head[..4] != MAGIC || xxh3_64(&head[..24]).to_le_bytes() != head[24..] {
-            let empty = bytes.iter().all(|&byte| byte == 0);
+            let empty =
+                head.iter().all(|&byte| byte == 0) && std::fs::read(path)?.iter().all(|&byte| byte == 0);
             return if empty {
                 Ok(None)
             } else {
                 Err(refuse("the segment's head is damaged; its records are left alone"))
             };
         }
-        let number = |range: std::ops::Range<usize>| {
-            head[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
-        };
-        if number(4..8) as u32 != VERSION {
+        if record::number(&head[4..8]) as u32 != VERSION {
             return Err(refuse("the segment is of a version this engine does not know"));
         }
-        let (salt, first) = (number(8..16), number(16..24));
-        let length = SEGMENT_HEAD as u64;
-        let segment = Self { path: path.to_owned(), file, salt, first, offsets: Vec::new(), live: 0, length };
-        Ok(Some((segment, bytes)))
+        Ok(Some(Self::bare(path.to_owned(), record::number(&head[8..16]), record::number(&head[16..24]))))
     }
 
-    /// Takes stock of the records in `bytes`, going on after damaged ones.
-    pub(super) fn scan(&mut self, bytes: &[u8], mut each: impl FnMut(&super::Stored<'_>)) -> Found {
+    /// Its messages' places are in the index file.
+    pub(super) fn rely_on_index(&mut self) {
+        self.places = Places::OnDisk;
+    }
+
+    /// Writes the index, so that nothing of it need be held in memory. If that fails it is held all the same.
+    pub(super) fn seal(&mut self) {
+        if let Places::Here(offsets) = &self.places
+            && index::write(&self.path, (self.salt, self.first), offsets).is_ok()
+        {
+            self.places = Places::OnDisk;
+            self.tidy();
+        }
+    }
+
+    /// Takes stock of the records in `bytes`, the whole file, going on after damaged ones. `each` gets every message
+    /// with where it is; removals count from the byte `from` on.
+    pub(super) fn scan(
+        &mut self,
+        bytes: &[u8],
+        from: u64,
+        mut each: impl FnMut(u64, &super::Stored<'_>),
+    ) -> Found {
+        self.places = Places::Here(Vec::new());
+        (self.end, self.live, self.dead) = (self.first, 0, Bits::default());
         let mut found = Found::default();
         let mut at = SEGMENT_HEAD;
         while at < bytes.len() {
             match record::read(&bytes[at..], self.salt, true) {
                 Read::Good(record) => {
-                    let message = &record.message;
+                    let (message, counts) = (&record.message, at as u64 >= from);
                     match record.kind {
                         Kind::Message => {
-                            self.place(message.sequence, at as u64);
-                            each(message);
-                            found.last = found.last.max(message.sequence);
+                            let free = self.place(message, at as u64);
+                            free.then(|| each(at as u64, message));
                         }
-                        Kind::Skipped => found.last = found.last.max(message.sequence),
-                        Kind::Removed => found.removed.extend(record::sequences(message.body)),
-                        Kind::Trimmed => found.trimmed = found.trimmed.max(message.sequence),
+                        Kind::Skipped => self.pass(message.sequence),
+                        Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),
+                        Kind::Trimmed if counts => found.trimmed = found.trimmed.max(message.sequence),
+                        Kind::Removed | Kind::Trimmed => {}
                     }
                     at += record.length;
                     self.length = at as u64;
                 }
-                Read::BadRest(sequence, length) => {
+                Read::BadRest(kind, sequence, length) => {
                     let end = at + length;
                     let more = end < bytes.len();
                     found.damage.push(format!(
-                        "{}: message {sequence} at byte {at} is damaged and left out{}",
+                        "{}: {} at byte {at} is damaged and left out{}",
                         self.path.display(),
+                        if kind == Kind::Message {
+                            format!("message {sequence}")
+                        } else {
+                            "a list of removed messages".to_owned()
+                        },
                         if more { ", what follows is kept" } else { "" }
                     ));
-                    found.last = found.last.max(sequence);
+                    // A damaged list of removals: its messages come back, and that is said.
+                    if kind == Kind::Message {
+                        self.pass(sequence);
+                    }
                     at = end;
                     self.length = at as u64;
                 }
@@ -137,20 +210,20 @@ impl Segment {
                         at = next;
                     }
                     None => {
-                        let rest = &bytes[at..];
-                        if rest.iter().any(|&byte| byte != 0) {
-                            let count = rest.len();
-                            found.damage.push(format!(
-                                "{}: the last {count} bytes are no whole record",
-                                self.path.display()
-                            ));
-                        }
+                        found.damage.extend(self.leftover(&bytes[at..]));
                         break;
                     }
                 },
             }
         }
         found
+    }
+
+    fn leftover(&self, rest: &[u8]) -> Option<String> {
+        let count = rest.len();
+        rest.iter()
+            .any(|&byte| byte != 0)
+            .then(|| format!("{}: the last {count} bytes are no whole record", self.path.display()))
     }
 
     fn next_head(&self, bytes: &[u8], from: usize) -> Option<usize> {
@@ -161,35 +234,117 @@ impl Segment {
             .find(|&at| matches!(record::read(&bytes[at..], self.salt, true), Read::Good(_)))
     }
 
-    /// Notes where a message is.
-    pub(super) fn place(&mut self, sequence: u64, at: u64) {
-        if self.offsets.is_empty() {
-            self.first = sequence;
+    /// Notes where a message is, and that the sequences before it hold nothing; whether its sequence was free.
+    pub(super) fn place(&mut self, message: &super::Stored<'_>, at: u64) -> bool {
+        if message.sequence < self.end {
+            return false;
         }
-        let Some(index) = sequence.checked_sub(self.first).map(|index| index as usize) else { return };
-        if index >= self.offsets.len() {
-            self.offsets.resize(index, NOWHERE);
-            self.offsets.push(at as u32);
-            self.live += 1;
+        if message.sequence > self.end {
+            self.pass(message.sequence - 1);
+        }
+        if let Places::Here(offsets) = &mut self.places {
+            offsets.push(at as u32);
+        }
+        self.end += 1;
+        self.live += 1;
+        self.last_time = message.time;
+        self.headers |= message.header_length > 0;
+        true
+    }
+
+    /// Notes that the sequences up to and with this one hold nothing.
+    pub(super) fn pass(&mut self, sequence: u64) {
+        while self.end <= sequence {
+            self.dead.set(self.end - self.first);
+            if let Places::Here(offsets) = &mut self.places {
+                offsets.push(NOWHERE);
+            }
+            self.end += 1;
         }
     }
 
-    /// Where a message is.
-    pub(super) fn offset(&self, sequence: u64) -> Option<u64> {
-        let index = sequence.checked_sub(self.first)?;
-        self.offsets.get(index as usize).filter(|&&at| at != NOWHERE).map(|&at| u64::from(at))
+    /// Notes that all sequences before this one were given out, here or nowhere. Nothing is noted of a far jump: no
+    /// sequence of it is asked for here.
+    pub(super) fn pass_to(&mut self, end: u64) {
+        if end > self.end && end - self.end <= 1 << 20 {
+            self.pass(end - 1);
+        }
+    }
+
+    /// Whether a message is there.
+    #[inline]
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        self.live > 0 && (self.first..self.end).contains(&sequence) && !self.dead.has(sequence - self.first)
+    }
+
+    /// Where a message is that is there.
+    pub(super) fn place_of(&self, sequence: u64) -> Option<Place> {
+        if !self.has(sequence) {
+            return None;
+        }
+        let index = sequence - self.first;
+        match &self.places {
+            Places::Here(offsets) => {
+                offsets.get(index as usize).filter(|&&at| at != NOWHERE).map(|&at| Place::At(u64::from(at)))
+            }
+            Places::OnDisk => Some(Place::Indexed(index::INDEX_HEAD as u64 + 4 * index)),
+        }
+    }
+
+    /// Bytes of its index.
+    pub(super) fn index_length(&self) -> u64 {
+        index::INDEX_HEAD as u64 + 4 * (self.end - self.first)
+    }
+
+    /// The first message at or after `from`.
+    pub(super) fn next(&self, from: u64) -> Option<u64> {
+        if self.live == 0 {
+            return None;
+        }
+        let from = from.max(self.first) - self.first;
+        self.dead.next_clear(from, self.end - self.first).map(|index| self.first + index)
+    }
+
+    /// The last message at or before `from`.
+    pub(super) fn previous(&self, from: u64) -> Option<u64> {
+        if self.live == 0 || from < self.first || self.end == self.first {
+            return None;
+        }
+        let from = from.min(self.end - 1) - self.first;
+        self.dead.previous_clear(from).map(|index| self.first + index)
+    }
+
+    /// Messages at or after `from`.
+    pub(super) fn count_from(&self, from: u64) -> u64 {
+        if self.live == 0 || from >= self.end {
+            return 0;
+        }
+        let (from, end) = (from.max(self.first) - self.first, self.end - self.first);
+        end - from - self.dead.count(from, end)
     }
 
     /// Forgets a message; whether it was there.
     pub(super) fn forget(&mut self, sequence: u64) -> bool {
-        let Some(index) = sequence.checked_sub(self.first) else { return false };
-        match self.offsets.get_mut(index as usize) {
-            Some(at) if *at != NOWHERE => {
-                *at = NOWHERE;
-                self.live -= 1;
-                true
-            }
-            _ => false,
+        if !self.has(sequence) {
+            return false;
+        }
+        self.dead.set(sequence - self.first);
+        self.live -= 1;
+        self.tidy();
+        true
+    }
+
+    /// Forgets all messages.
+    pub(super) fn forget_all(&mut self) {
+        (self.first..self.end).for_each(|sequence| self.dead.set(sequence - self.first));
+        self.live = 0;
+        self.tidy();
+    }
+
+    /// A closed segment of which nothing is left need not know what is not there.
+    fn tidy(&mut self) {
+        if self.live == 0 && matches!(self.places, Places::OnDisk) {
+            self.dead = Bits::default();
         }
     }
 }

@@ -3,14 +3,38 @@ use super::*;
 use crate::prng::Prng;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn message<'a>(subject: &'a str, body: &'a [u8], time: u64) -> Stored<'a> {
     Stored { sequence: 0, time, subject: subject.as_bytes(), header_length: 0, body }
 }
 
+/// Segments so small that they roll all the time.
+const SMALL: Layout = Layout { segment_bytes: 2_000, journal: false };
+const LARGE: Layout = Layout { segment_bytes: 64 << 20, journal: false };
+
+fn open_as(dir: &Path, layout: Layout) -> (Store, Vec<String>, u64) {
+    // Salts are to differ between openings, as they do for a server's clock.
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    let seed = 1_000 + OPENED.fetch_add(1, Ordering::Relaxed);
+    let Recovered { medium, books, notices, scanned } = FileMedium::open(dir, (1, seed), layout).unwrap();
+    (Store::in_files(medium, books), notices, scanned)
+}
+
 fn open(dir: &Path) -> (Store, Vec<String>) {
-    let Recovered { medium, books, notices } = FileMedium::open(dir, 1, 3).unwrap();
-    (Store::in_files(medium, books), notices)
+    let (store, notices, _) = open_as(dir, LARGE);
+    (store, notices)
+}
+
+fn flush(store: &mut Store) {
+    store.flush(&mut Vec::new()).unwrap();
+}
+
+/// Does whatever upkeep there is.
+fn keep_up(store: &mut Store, all: bool) {
+    if let Some(work) = store.upkeep(all).unwrap() {
+        work.carry_out().unwrap();
+    }
 }
 
 /// All that is in a store, by sequence.
@@ -33,68 +57,214 @@ fn only_segment(dir: &Path) -> std::path::PathBuf {
 
 #[test]
 fn files_and_memory_agree_with_a_plain_map_through_thousands_of_changes_and_reopenings() {
-    for seed in 0..6 {
-        let dir = tempfile::tempdir().unwrap();
-        let mut prng = Prng::new(seed);
-        let (mut file, _) = open(dir.path());
-        let mut memory = Store::in_memory(1);
-        let mut model: BTreeMap<u64, (String, Vec<u8>)> = BTreeMap::new();
-        let mut last = 0;
-        for step in 0..1_500u64 {
-            match prng.below(20) {
-                0..=11 => {
-                    let subject = format!("s.{}", prng.below(4));
-                    let body = vec![step as u8; prng.below(300) as usize];
-                    let sequence = file.append(&message(&subject, &body, 1_000 + step));
-                    assert_eq!(memory.append(&message(&subject, &body, 1_000 + step)), sequence);
-                    last = sequence;
-                    model.insert(sequence, (subject, body));
-                }
-                12..=15 => {
-                    let sequence = 1 + prng.below(last + 2);
-                    let there = model.remove(&sequence).is_some();
-                    assert_eq!(file.remove(sequence), there, "seed {seed} step {step}");
-                    assert_eq!(memory.remove(sequence), there);
-                }
-                16 => {
-                    let first = file.books.first + prng.below(5);
-                    let gone = model.keys().filter(|&&sequence| sequence < first).count() as u64;
-                    assert_eq!(file.compact(first), gone, "seed {seed} step {step}");
-                    assert_eq!(memory.compact(first), gone);
-                    model.retain(|&sequence, _| sequence >= first);
-                    last = file.books.last;
-                }
-                17 => {
-                    file.flush(false).unwrap();
-                    let (reopened, notices) = open(dir.path());
-                    assert_eq!(notices, Vec::<String>::new(), "seed {seed} step {step}");
-                    file = reopened;
-                }
-                18 => file.flush(true).unwrap(),
-                _ => {
-                    let subject = format!("s.{}", prng.below(4));
-                    let of = |(sequence, (own, _)): (&u64, &(String, Vec<u8>))| {
-                        (*own == subject).then_some(*sequence)
-                    };
-                    let (first, newest) = (model.iter().find_map(of), model.iter().rev().find_map(of));
-                    for store in [&mut file, &mut memory] {
-                        assert_eq!(store.first_of(subject.as_bytes()), first, "seed {seed} step {step}");
-                        assert_eq!(store.last_of(subject.as_bytes()), newest, "seed {seed} step {step}");
-                    }
-                }
+    for seed in 0..8 {
+        walk(seed, if seed % 2 == 0 { SMALL } else { LARGE });
+    }
+}
+
+/// A file store, a memory store and what they should hold.
+struct Walk {
+    dir: tempfile::TempDir,
+    layout: Layout,
+    prng: Prng,
+    file: Store,
+    memory: Store,
+    model: BTreeMap<u64, (String, Vec<u8>)>,
+    last: u64,
+}
+
+fn walk(seed: u64, layout: Layout) {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _, _) = open_as(dir.path(), layout);
+    let prng = Prng::new(seed);
+    let mut walk =
+        Walk { dir, layout, prng, file, memory: Store::in_memory(1), model: BTreeMap::new(), last: 0 };
+    for step in 0..1_500u64 {
+        let at = format!("seed {seed} step {step}");
+        walk.step(step, &at);
+        let first = walk.model.keys().next().copied().unwrap_or(walk.last + 1);
+        let from = walk.last.saturating_sub(walk.prng.below(20));
+        let rest = walk.model.range(from..).count() as u64;
+        for store in [&mut walk.file, &mut walk.memory] {
+            assert_eq!(store.books.messages, walk.model.len() as u64, "{at}");
+            assert_eq!(store.books.last, walk.last, "{at}");
+            assert_eq!(store.books.first, first, "{at}");
+            assert_eq!(store.count_from(from), rest, "{at}");
+        }
+    }
+    assert!(all(&mut walk.file) == walk.model, "seed {seed}");
+    assert!(all(&mut walk.memory) == walk.model, "seed {seed}");
+    let bytes: u64 =
+        walk.model.values().map(|(subject, body)| (30 + subject.len() + body.len()) as u64).sum();
+    assert_eq!(walk.file.books.bytes, bytes, "seed {seed}");
+}
+
+impl Walk {
+    fn step(&mut self, step: u64, at: &str) {
+        match self.prng.below(24) {
+            0..=11 => {
+                let subject = format!("s.{}", self.prng.below(4));
+                let body = vec![step as u8; self.prng.below(300) as usize];
+                self.file.reserve(subject.len() + body.len()).unwrap();
+                self.last = self.file.append(&message(&subject, &body, 1_000 + step));
+                assert_eq!(self.memory.append(&message(&subject, &body, 1_000 + step)), self.last);
+                self.model.insert(self.last, (subject, body));
             }
-            for store in [&mut file, &mut memory] {
-                assert_eq!(store.books.messages, model.len() as u64, "seed {seed} step {step}");
-                assert_eq!(store.books.last, last, "seed {seed} step {step}");
-                let first = model.keys().next().copied().unwrap_or(last + 1);
-                assert_eq!(store.books.first, first, "seed {seed} step {step}");
+            12..=15 => {
+                let sequence = 1 + self.prng.below(self.last + 2);
+                let there = self.model.remove(&sequence).is_some();
+                assert_eq!(self.file.remove(sequence), there, "{at}");
+                assert_eq!(self.memory.remove(sequence), there, "{at}");
+            }
+            16 => self.compact(at),
+            17 => {
+                self.last += 1;
+                self.file.reserve(0).unwrap();
+                assert_eq!((self.file.skip(), self.memory.skip()), (self.last, self.last), "{at}");
+            }
+            18 => self.reopen(at),
+            19 => flush(&mut self.file),
+            20 => {
+                flush(&mut self.file);
+                let everything = self.prng.below(2) == 0;
+                keep_up(&mut self.file, everything);
+            }
+            _ => {
+                let subject = format!("s.{}", self.prng.below(4));
+                let of =
+                    |(sequence, (own, _)): (&u64, &(String, Vec<u8>))| (*own == subject).then_some(*sequence);
+                let (first, newest) = (self.model.iter().find_map(of), self.model.iter().rev().find_map(of));
+                for store in [&mut self.file, &mut self.memory] {
+                    assert_eq!(store.first_of(subject.as_bytes()), first, "{at}");
+                    assert_eq!(store.last_of(subject.as_bytes()), newest, "{at}");
+                }
             }
         }
-        assert_eq!(all(&mut file), model, "seed {seed}");
-        assert_eq!(all(&mut memory), model, "seed {seed}");
-        let bytes: u64 = model.values().map(|(subject, body)| (30 + subject.len() + body.len()) as u64).sum();
-        assert_eq!(file.books.bytes, bytes, "seed {seed}");
     }
+
+    fn compact(&mut self, at: &str) {
+        let all = self.prng.below(8) == 0;
+        let first = if all { self.last + 1 } else { self.file.books.first + self.prng.below(5) };
+        let gone = self.model.keys().filter(|&&sequence| sequence < first).count() as u64;
+        assert_eq!(self.file.compact(first), gone, "{at}");
+        assert_eq!(self.memory.compact(first), gone, "{at}");
+        self.model.retain(|&sequence, _| sequence >= first);
+        self.last = self.file.books.last;
+    }
+
+    /// As after a SIGKILL: with what was written, whether upkeep was done or not; now and then without the summary.
+    fn reopen(&mut self, at: &str) {
+        flush(&mut self.file);
+        if self.prng.below(3) == 0 {
+            let _ = std::fs::remove_file(self.dir.path().join("summary"));
+        }
+        let (reopened, notices, _) = open_as(self.dir.path(), self.layout);
+        assert_eq!(notices, Vec::<String>::new(), "{at}");
+        self.file = reopened;
+        assert!(all(&mut self.file) == self.model, "{at}: it is not what it was");
+    }
+}
+
+#[test]
+fn only_what_follows_the_summary_is_read_at_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout { segment_bytes: 100_000, journal: false };
+    let (mut store, _, _) = open_as(dir.path(), layout);
+    for number in 0..10_000u64 {
+        store.reserve(108).unwrap();
+        store.append(&message(&format!("s.{}", number % 7), &[number as u8; 105], number));
+        if number % 100 == 99 {
+            flush(&mut store);
+            keep_up(&mut store, false);
+        }
+    }
+    let before = all(&mut store);
+    drop(store);
+    let (mut store, notices, scanned) = open_as(dir.path(), layout);
+    assert_eq!(notices, Vec::<String>::new());
+    assert!(scanned < 220_000, "{scanned} bytes were read of {} messages", before.len());
+    assert_eq!(all(&mut store), before);
+    assert_eq!(store.first_since(5_000), 5_001);
+}
+
+/// A store of several closed segments; gives the paths of its files with this ending, in order.
+fn rolled(dir: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let (mut store, _, _) = open_as(dir, SMALL);
+    for number in 1..=60u64 {
+        store.reserve(101).unwrap();
+        store.append(&message("s", &[number as u8; 100], number));
+    }
+    flush(&mut store);
+    keep_up(&mut store, true);
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    paths.sort();
+    assert!(paths.len() > 2, "{paths:?}");
+    paths
+}
+
+#[test]
+fn a_missing_or_wrong_index_is_made_anew() {
+    for damage in ["missing", "short", "wrong"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = rolled(dir.path(), "idx").remove(1);
+        let whole = std::fs::read(&path).unwrap();
+        match damage {
+            "missing" => std::fs::remove_file(&path).unwrap(),
+            "short" => std::fs::write(&path, &whole[..40]).unwrap(),
+            _ => {
+                let mut bytes = whole.clone();
+                bytes[36] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        let (mut store, mut notices, _) = open_as(dir.path(), SMALL);
+        assert_eq!(all(&mut store).into_keys().collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>(), "{damage}");
+        notices.extend(store.take_notices());
+        assert_eq!(notices.len(), 1, "{damage}: {notices:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "{damage}");
+    }
+}
+
+#[test]
+fn a_damaged_summary_or_one_that_does_not_fit_costs_time_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    rolled(dir.path(), "seg");
+    let path = dir.path().join("summary");
+    let whole = std::fs::read(&path).unwrap();
+    let mut wrong = whole.clone();
+    wrong[30] ^= 1;
+    // Right as a file, but of other segments.
+    let mut other = whole[8..].to_vec();
+    other[16] ^= 1;
+    let other = [&xxhash_rust::xxh3::xxh3_64(&other).to_le_bytes()[..], &other].concat();
+    for bytes in [&wrong, &other, &whole[..20].to_vec(), &Vec::new()] {
+        std::fs::write(&path, bytes).unwrap();
+        let (mut store, notices, _) = open_as(dir.path(), SMALL);
+        assert_eq!(all(&mut store).len(), 60);
+        assert_eq!(notices.len(), 1, "{notices:?}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(open_as(dir.path(), SMALL).1, Vec::<String>::new());
+}
+
+#[test]
+fn a_message_damaged_in_a_closed_segment_is_a_hole_that_is_told_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = rolled(dir.path(), "seg").remove(1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[SEGMENT_HEAD + record::HEAD + 20] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (mut store, notices, _) = open_as(dir.path(), SMALL);
+    assert_eq!(notices, Vec::<String>::new(), "closed segments are not read at a start");
+    let found = all(&mut store);
+    assert_eq!(found.len(), 59);
+    assert_eq!(store.books.messages, 59);
+    assert!(store.take_notices().iter().any(|line| line.contains("is damaged and left out")));
+    // Nothing is in the way of a purge.
+    let last = store.books.last;
+    assert_eq!(store.compact(last), 58);
+    assert_eq!((store.books.messages, store.books.first), (1, last));
 }
 
 /// Three messages in a closed store; gives where each begins.
@@ -103,7 +273,7 @@ fn three(dir: &Path) -> Vec<usize> {
     for body in [&b"one"[..], b"two two", b"three"] {
         store.append(&message("s", body, 5));
     }
-    store.flush(true).unwrap();
+    flush(&mut store);
     let lengths = [3, 7, 5].map(|body| record::HEAD + 1 + body);
     vec![SEGMENT_HEAD, SEGMENT_HEAD + lengths[0], SEGMENT_HEAD + lengths[0] + lengths[1]]
 }
@@ -121,7 +291,7 @@ fn a_last_record_cut_anywhere_loses_itself_alone() {
         assert_eq!(notices.is_empty(), length == starts[2], "cut at {length}: {notices:?}");
         // What is written next is found again, whatever was left behind it.
         assert_eq!(store.append(&message("s", b"again", 6)), 3);
-        store.flush(false).unwrap();
+        flush(&mut store);
         drop(store);
         let (mut store, _) = open(dir.path());
         assert_eq!(
@@ -160,7 +330,7 @@ fn a_damaged_head_or_a_later_version_is_refused_and_left_alone_and_an_empty_file
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let error = FileMedium::open(dir.path(), 1, 3).unwrap_err();
+        let error = FileMedium::open(dir.path(), (1, 3), LARGE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}: {error}");
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "byte {at}: it was touched");
     }
@@ -175,16 +345,16 @@ fn a_payload_cannot_pass_for_a_record() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     store.append(&message("s", b"first", 5));
-    store.flush(false).unwrap();
+    flush(&mut store);
     // The whole file, head and all, is stored as a payload; then the message before it is damaged.
     let path = only_segment(dir.path());
     let forged = std::fs::read(&path).unwrap();
     let other = tempfile::tempdir().unwrap();
-    let Recovered { medium, books, .. } = FileMedium::open(other.path(), 1, 99).unwrap();
+    let Recovered { medium, books, .. } = FileMedium::open(other.path(), (1, 99), LARGE).unwrap();
     let mut victim = Store::in_files(medium, books);
     victim.append(&message("s", b"damaged", 5));
     victim.append(&message("s", &forged, 5));
-    victim.flush(false).unwrap();
+    flush(&mut victim);
     let path = only_segment(other.path());
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[SEGMENT_HEAD + 5] ^= 0xff;
@@ -192,4 +362,77 @@ fn a_payload_cannot_pass_for_a_record() {
     let (mut store, _) = open(other.path());
     let found = all(&mut store);
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [(2, ("s".to_owned(), forged))]);
+}
+
+/// Damages bytes in one of the ways in which disks do.
+fn damage(bytes: &mut Vec<u8>, prng: &mut Prng) {
+    let length = bytes.len() as u64;
+    if length == 0 {
+        return bytes.push(prng.next_u64() as u8);
+    }
+    let at = prng.below(length) as usize;
+    let some = (at + 1 + prng.below(200) as usize).min(bytes.len());
+    match prng.below(6) {
+        0 => bytes[at] ^= 1 << prng.below(8),
+        1 => bytes.truncate(at),
+        2 => bytes[at..some].fill(0),
+        3 => bytes[at..some].iter_mut().for_each(|byte| *byte = prng.next_u64() as u8),
+        4 => drop(bytes.drain(at..some)),
+        _ => {
+            let again = bytes[at..some].to_vec();
+            let to = prng.below(length) as usize;
+            bytes.splice(to..to, again);
+        }
+    }
+}
+
+/// BUSMARK_FUZZ_SECONDS asks for more than the two seconds of every run.
+#[test]
+fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
+    let asked = std::env::var("BUSMARK_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse::<u64>().ok());
+    let (seconds, seed) = (asked.unwrap_or(2), crate::clock::unix_nanos());
+    let clock = crate::clock::Clock::real();
+    let whole = tempfile::tempdir().unwrap();
+    rolled(whole.path(), "seg");
+    let before = all(&mut open_as(whole.path(), SMALL).0);
+    let files: Vec<(std::ffi::OsString, Vec<u8>)> = std::fs::read_dir(whole.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    let mut prng = Prng::new(seed);
+    let (mut rounds, mut opened) = (0u64, 0u64);
+    while clock.now() < seconds * 1_000_000_000 {
+        rounds += 1;
+        let dir = tempfile::tempdir().unwrap();
+        let victims: Vec<u64> = (0..=prng.below(3)).map(|_| prng.below(files.len() as u64)).collect();
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let mut bytes = bytes.clone();
+            victims
+                .iter()
+                .filter(|&&victim| victim == index as u64)
+                .for_each(|_| damage(&mut bytes, &mut prng));
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let at = format!("seed {seed} round {rounds}");
+        match FileMedium::open(dir.path(), (1, rounds), SMALL) {
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}: {error}"),
+            Ok(Recovered { medium, books, .. }) => {
+                opened += 1;
+                let mut store = Store::in_files(medium, books);
+                for (sequence, message) in all(&mut store) {
+                    assert_eq!(before.get(&sequence), Some(&message), "{at}: message {sequence}");
+                }
+                store.reserve(5).unwrap();
+                let next = store.append(&message("s", b"more", 9));
+                flush(&mut store);
+                assert_eq!(
+                    store.get(next).map(|message| message.body.to_vec()),
+                    Some(b"more".to_vec()),
+                    "{at}"
+                );
+            }
+        }
+    }
+    assert!(opened > rounds / 4, "seed {seed}: {opened} of {rounds} could be opened");
 }

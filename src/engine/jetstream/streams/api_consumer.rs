@@ -130,6 +130,7 @@ impl Streams {
 
     fn delete_consumer(&mut self, stream: &str, name: &str) -> Result<serde_json::Value, ApiError> {
         let key = *self.by_name.get(stream).ok_or_else(ApiError::stream_not_found)?;
+        self.touch(key);
         if !self.all[key].drop_consumer(name, &mut self.outbox) {
             return Err(ApiError::consumer_not_found());
         }
@@ -158,6 +159,7 @@ impl Streams {
     /// MSG.NEXT; whether there is such a consumer.
     pub(super) fn next(&mut self, stream: &str, name: &str, request: Request<'_>) -> bool {
         let Some(&key) = self.by_name.get(stream) else { return false };
+        self.touch(key);
         let found = &mut self.all[key];
         let Some(consumer) = found.consumers.get_mut(name) else { return false };
         if request.reply.is_empty() {

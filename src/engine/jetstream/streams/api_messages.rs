@@ -97,6 +97,7 @@ impl Streams {
     /// Answers with the message itself; whether the stream allows that.
     pub(super) fn direct_get(&mut self, name: &str, subject: Option<&str>, request: Request<'_>) -> bool {
         let Some(&key) = self.by_name.get(name) else { return false };
+        self.touch(key);
         let stream = &mut self.all[key];
         if !stream.config.allow_direct {
             return false;

@@ -5,6 +5,7 @@ use super::errors::ApiError;
 use super::info::{StreamInfo, StreamInfoRequest};
 use super::stream_config::StreamConfig;
 use super::{Streams, SubjectChange, json};
+use crate::engine::jetstream::store::is_full;
 use crate::engine::jetstream::sublist::Member;
 use crate::wire::nats::subject::overlap;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,10 @@ impl Streams {
         self.check_overlap(&config)?;
         let stream = match self.shelf.create(config, unix) {
             Ok(stream) => stream,
+            Err(error) if is_full(&error) => return Err(ApiError::insufficient_storage()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(ApiError::stream_config(error.to_string()));
+            }
             Err(error) => {
                 let why = error.to_string();
                 self.note(Err(error));
@@ -104,10 +109,14 @@ impl Streams {
             return Err(ApiError::stream_mismatch());
         }
         let config = config.settle()?;
+        if !self.ballast.is_held() {
+            return Err(ApiError::insufficient_storage());
+        }
         let key = *self.by_name.get(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
         self.check_overlap(&config)?;
         let member = Member::Stream(key as u32);
+        self.touch(key);
         let stream = &mut self.all[key];
         let old = std::mem::replace(&mut stream.config, config);
         stream.enforce_all(request.times.unix);
@@ -124,6 +133,7 @@ impl Streams {
     fn delete_stream(&mut self, name: &str) -> Result<serde_json::Value, ApiError> {
         let key = self.by_name.remove(name).ok_or_else(ApiError::stream_not_found)?;
         let mut stream = self.all.remove(key);
+        self.deadlines.remove(&(stream.deadline, key));
         for subject in &stream.config.subjects {
             self.changes
                 .push(SubjectChange::Remove(subject.clone().into_bytes(), Member::Stream(key as u32)));

@@ -166,6 +166,8 @@ impl Consumer {
         } else if from_start {
             let counts = self.filters.iter().map(|filter| store.books.matching(filter));
             counts.flatten().map(|(_, count)| count).sum()
+        } else if self.filters.is_empty() {
+            store.count_from(self.cursor)
         } else {
             let mut count = 0;
             let mut at = self.cursor;
@@ -351,6 +353,13 @@ impl Consumer {
 
     /// After everything was put back: clocks start anew, since nobody knows how long the server was away.
     pub(super) fn restored(&mut self, now: Nanos, store: &mut Store) {
+        // A power cut between two syncs may have taken the stream's last messages and left the consumer's state.
+        let last = store.books.last;
+        if self.delivered.stream > last {
+            self.delivered.stream = last;
+            self.floor.stream = self.floor.stream.min(last);
+            self.pending.split_off(&(last + 1));
+        }
         self.cursor = (self.delivered.stream + 1).max(store.books.first);
         let sequences: Vec<u64> = self.pending.keys().copied().collect();
         self.due.clear();

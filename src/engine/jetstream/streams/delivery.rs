@@ -121,7 +121,7 @@ impl Consumer {
             self.ahead.pop_front();
         }
         let found = if self.wants_all() {
-            store.next(self.cursor, |_| true)
+            store.next_there(self.cursor)
         } else {
             store.next(self.cursor, |subject| self.wants(subject))
         };

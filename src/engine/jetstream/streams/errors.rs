@@ -37,6 +37,8 @@ errors! {
     message_too_large = 400, 10054, "message size exceeds maximum allowed";
     stream_mismatch = 400, 10056, "stream name in subject does not match request";
     stream_name_exists = 400, 10058, "stream name already in use with a different configuration";
+    no_space = 503, 10077, "no space left on the disk";
+    insufficient_storage = 500, 10047, "insufficient storage resources available";
     stream_not_found = 404, 10059, "stream not found";
     expected_stream = 400, 10060, "expected stream does not match";
     subjects_overlap = 400, 10065, "subjects overlap with an existing stream";

@@ -39,12 +39,21 @@ impl Ledger {
         self.moved = None;
     }
 
-    /// Takes what is to be written.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    /// Whether there is nothing to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.moved.is_none()
+    }
+
+    /// Brings what is to be written to its final form.
+    pub(super) fn close(&mut self) {
         if let Some((stream, delivery)) = self.moved.take() {
             put(&mut self.bytes, MOVED, &[stream, delivery]);
         }
-        std::mem::take(&mut self.bytes)
+    }
+
+    /// What is to be written, once it is closed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The whole state of a consumer, as changes to an empty one.

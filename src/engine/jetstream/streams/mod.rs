@@ -22,20 +22,20 @@ mod stream_config;
 mod times;
 
 pub(super) use delivery::Interest;
+pub(super) use outbox::Outbox;
 
 use super::error::EngineError;
 use super::settings::{JetStreamSettings, SyncPolicy};
+use super::store::{Ballast, Journal, Layout, Upkeep, is_full};
 use super::sublist::Member;
-use crate::clock::Nanos;
+use crate::clock::{Clock, Nanos};
 use crate::prng::Prng;
 use crate::wire::nats::Publish;
 use crate::wire::nats::subject::overlap;
 use delivery::{Listening, Turn, Work};
-use outbox::Outbox;
 use shelf::Shelf;
 use slab::Slab;
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use stream::{Stream, Taken};
 
@@ -74,22 +74,43 @@ pub(super) struct Streams {
     shelf: Shelf,
     all: Slab<Stream>,
     by_name: BTreeMap<String, usize>,
+    /// Streams that something happened to in this tick; each is in it once.
+    touched: Vec<usize>,
+    /// When streams have something to do by themselves.
+    deadlines: BTreeSet<(Nanos, usize)>,
+    /// Whether some stream has work for beside the event loop that should not wait.
+    upkeep_wanted: bool,
     pub(super) outbox: Outbox,
     pub(super) changes: Vec<SubjectChange>,
     prng: Prng,
-    /// When something is due by itself, at the earliest.
-    deadline: Nanos,
     api_calls: u64,
     api_errors: u64,
     /// The first failure of the disk: after it nothing is acknowledged.
     failed: Option<io::Error>,
+    /// What was written and is to be in the journal before the outbox is sent.
+    pub(super) batch: Vec<u8>,
+    ballast: Ballast,
+    /// When to try to take the ballast again.
+    ballast_due: Nanos,
+    /// What people should know.
+    pub(super) notices: Vec<String>,
 }
+
+/// Streams that were opened, and the journal they are to write to.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) streams: Streams,
+    pub(super) journal: Option<Journal>,
+}
+
+/// How often it is tried to take the ballast again, in nanoseconds.
+const BALLAST_EVERY: Nanos = 1_000_000_000;
 
 /// Subjects of the API.
 pub(super) const API: [&[u8]; 3] = [b"$JS.API.>", b"$JS.ACK.>", b"$JS.FC.>"];
 
 impl Streams {
-    /// Opens the streams; gives what people should know, too.
+    /// Opens the streams.
     ///
     /// # Errors
     /// The store can't be used.
@@ -97,28 +118,47 @@ impl Streams {
         settings: &JetStreamSettings,
         server_name: &str,
         (seed, times): (u64, Times),
-    ) -> Result<(Self, Vec<String>), EngineError> {
-        let mut shelf = Shelf::open(&settings.store_dir, seed)?;
-        let (found, mut notices) = shelf.load((times.now, times.unix))?;
-        notices.insert(0, format!("Store Directory: \"{}\"", settings.store_dir.display()));
+    ) -> Result<Opened, EngineError> {
+        let dir = &settings.store_dir;
+        let refused = |error: io::Error| EngineError::Store { path: dir.clone(), why: error.to_string() };
+        let always = settings.sync == SyncPolicy::Always;
+        let layout = Layout { segment_bytes: settings.segment_bytes, journal: always };
+        let clock = Clock::real();
+        let mut shelf = Shelf::open(dir, seed, layout)?;
+        // An earlier run may have had one.
+        let mut journal = Journal::open(dir, always).map_err(refused)?;
+        let (found, restored) = shelf.load((times.now, times.unix))?;
         let mut streams = Self {
             settings: settings.clone(),
             server_name: server_name.to_owned(),
             shelf,
             all: Slab::new(),
             by_name: BTreeMap::new(),
+            touched: Vec::new(),
+            deadlines: BTreeSet::new(),
+            upkeep_wanted: true,
             outbox: Outbox::default(),
             changes: Vec::new(),
             prng: Prng::split(seed, 1),
-            deadline: 0,
             api_calls: 0,
             api_errors: 0,
             failed: None,
+            batch: Vec::new(),
+            ballast: Ballast::take(dir).map_err(refused)?,
+            ballast_due: 0,
+            notices: vec![format!("Store Directory: \"{}\"", dir.display())],
         };
+        streams.notices.extend(journal.iter_mut().flat_map(|journal| std::mem::take(&mut journal.notices)));
+        streams.notices.extend(restored);
         for stream in found {
             streams.put(stream);
         }
-        Ok((streams, notices))
+        streams.notices.push(format!(
+            "Restored {} streams in {:.3} s",
+            streams.all.len(),
+            clock.now() as f64 / 1e9
+        ));
+        Ok(Opened { streams, journal: journal.filter(|_| always) })
     }
 
     fn put(&mut self, stream: Stream) -> usize {
@@ -127,12 +167,23 @@ impl Streams {
             self.changes.push(SubjectChange::Add(subject.clone().into_bytes(), Member::Stream(key as u32)));
         }
         self.by_name.insert(stream.config.name.clone(), key);
-        self.all.insert(stream)
+        self.all.insert(stream);
+        self.touch(key);
+        key
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Stream> {
         let key = *self.by_name.get(name)?;
-        self.all.get_mut(key)
+        self.touch(key)
+    }
+
+    /// A stream that something is to happen to.
+    fn touch(&mut self, key: usize) -> Option<&mut Stream> {
+        let stream = self.all.get_mut(key)?;
+        if !std::mem::replace(&mut stream.touched, true) {
+            self.touched.push(key);
+        }
+        Some(stream)
     }
 
     /// A message for a stream.
@@ -140,6 +191,7 @@ impl Streams {
         if let Some(refusal) = self.over_quota(key, message) {
             return self.refuse(key, message, &refusal);
         }
+        self.touch(key as usize);
         let Some(stream) = self.all.get_mut(key as usize) else { return };
         let taken = stream.publish(message, times.unix);
         if stream.config.no_ack || message.reply.is_empty() {
@@ -167,9 +219,13 @@ impl Streams {
         self.outbox.answer(message.reply, refusal.to_string().as_bytes());
     }
 
-    /// Whether all streams of the kind together are full.
+    /// Why a message can't be taken by any stream of the kind: they are full together, or the disk is.
     fn over_quota(&self, key: u32, message: &Publish<'_>) -> Option<errors::ApiError> {
         let file = self.all.get(key as usize)?.store.is_file();
+        if file && !self.ballast.is_held() {
+            // What was kept back is in use, and is not for messages.
+            return Some(errors::ApiError::no_space());
+        }
         let most = if file { self.settings.max_file } else { self.settings.max_memory }?;
         let (memory, files) = self.used();
         let used = if file { files } else { memory };
@@ -186,11 +242,18 @@ impl Streams {
 
     /// Somebody listens to, or has stopped to listen to, a pattern.
     pub(super) fn interest_changed(&mut self, pattern: &[u8]) {
-        for (_, stream) in &mut self.all {
-            let concerned = stream.consumers.values().any(|consumer| {
+        let mut concerned = Vec::new();
+        for (key, stream) in &mut self.all {
+            let concerns = stream.consumers.values().any(|consumer| {
                 consumer.config.is_push() && overlap(pattern, consumer.config.deliver_subject.as_bytes())
             });
-            stream.awake |= concerned;
+            if concerns {
+                stream.awake = true;
+                concerned.push(key);
+            }
+        }
+        for key in concerned {
+            self.touch(key);
         }
     }
 
@@ -199,24 +262,37 @@ impl Streams {
     /// # Errors
     /// The disk failed: nothing that is in the outbox may be sent.
     pub(super) fn finish(&mut self, times: Times, interest: Listening<'_>) -> io::Result<Pace> {
-        let tended = self.deadline <= times.now;
-        let mut pace = Pace::Idle;
-        if tended {
-            self.tend(times, interest);
+        while let Some(&(_, key)) = self.deadlines.first().filter(|(due, _)| *due <= times.now) {
+            self.deadlines.pop_first();
+            self.tend(key, (times, interest));
         }
-        for (_, stream) in &mut self.all {
+        let mut pace = Pace::Idle;
+        for &key in &self.touched {
+            let Some(stream) = self.all.get_mut(key) else { continue };
             if std::mem::take(&mut stream.awake) {
                 pace = pace.max(deliver(stream, (times, interest), &mut self.outbox));
             }
-        }
-        self.find_deadline(times);
-        let sync = self.settings.sync == SyncPolicy::Always;
-        for (_, stream) in &mut self.all {
-            stream.store.flush(sync)?;
-            if let Some(log) = &mut stream.log {
-                stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
-                log.flush(sync, &stream.consumers)?;
+            let deadline = stream.next_deadline(times);
+            if deadline != stream.deadline {
+                self.deadlines.remove(&(stream.deadline, key));
             }
+            stream.deadline = deadline;
+            if deadline < Nanos::MAX {
+                self.deadlines.insert((deadline, key));
+            }
+        }
+        let written = match self.write() {
+            // What must be written all the same is little, and there is space kept back for it.
+            Err(error) if is_full(&error) && self.ballast.release() => {
+                self.notices.push("The disk is full: messages are refused until there is space".to_owned());
+                self.write()
+            }
+            other => other,
+        };
+        written?;
+        if !self.ballast.is_held() && self.ballast_due <= times.now {
+            self.ballast_due = times.now + BALLAST_EVERY;
+            self.ballast.retake()?;
         }
         match self.failed.take() {
             Some(error) => Err(error),
@@ -224,60 +300,85 @@ impl Streams {
         }
     }
 
-    /// Does what is due by the clock.
-    fn tend(&mut self, times: Times, interest: Listening<'_>) {
-        for (_, stream) in &mut self.all {
-            stream.enforce(None, times.unix);
-            let mut gone = Vec::new();
-            for consumer in stream.consumers.values_mut() {
-                let mut work = Work {
-                    stream: &stream.config.name,
-                    store: &mut stream.store,
-                    outbox: &mut self.outbox,
-                    now: times.now,
-                    unix: times.unix,
-                    interest,
-                };
-                consumer.tend(&mut work);
-                stream.awake |= !consumer.again.is_empty();
-                if consumer.is_abandoned(times.now, interest) {
-                    gone.push(consumer.name.clone());
-                }
+    /// Writes what has changed to the files, and to the batch that is to go to the journal.
+    fn write(&mut self) -> io::Result<()> {
+        let (all, mut at) = (&mut self.all, 0);
+        while let Some(&key) = self.touched.get(at) {
+            let Some(stream) = all.get_mut(key) else {
+                self.touched.swap_remove(at);
+                continue;
+            };
+            stream.store.flush(&mut self.batch)?;
+            if let Some(log) = &mut stream.log {
+                stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
+                log.flush(&mut self.batch, &stream.consumers)?;
             }
-            for name in gone {
-                stream.drop_consumer(&name, &mut self.outbox);
+            if let Some(error) = stream.failed.take() {
+                return Err(error);
+            }
+            self.upkeep_wanted |= stream.store.wants_upkeep();
+            self.notices.append(&mut stream.store.take_notices());
+            // Who has more to deliver is looked at again in the next tick.
+            if stream.awake {
+                at += 1;
+            } else {
+                stream.touched = false;
+                self.touched.swap_remove(at);
             }
         }
+        Ok(())
     }
 
-    fn find_deadline(&mut self, times: Times) {
-        let mut next = Nanos::MAX;
-        for (_, stream) in &self.all {
-            let expiry = stream.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
-            let dues = stream.consumers.values().filter_map(consumer::Consumer::next_deadline);
-            next = dues.chain(expiry).fold(next, Nanos::min);
+    /// Does what is due by the clock.
+    fn tend(&mut self, key: usize, (times, interest): (Times, Listening<'_>)) {
+        self.touch(key);
+        let Some(stream) = self.all.get_mut(key) else { return };
+        stream.enforce(None, times.unix);
+        let mut gone = Vec::new();
+        for consumer in stream.consumers.values_mut() {
+            let mut work = Work {
+                stream: &stream.config.name,
+                store: &mut stream.store,
+                outbox: &mut self.outbox,
+                now: times.now,
+                unix: times.unix,
+                interest,
+            };
+            consumer.tend(&mut work);
+            stream.awake |= !consumer.again.is_empty();
+            if consumer.is_abandoned(times.now, interest) {
+                gone.push(consumer.name.clone());
+            }
         }
-        self.deadline = next;
+        for name in gone {
+            stream.drop_consumer(&name, &mut self.outbox);
+        }
     }
 
     /// When something is due by itself.
     pub(super) fn deadline(&self) -> Nanos {
-        self.deadline
+        self.deadlines.first().map_or(Nanos::MAX, |&(due, _)| due)
     }
 
-    /// Files with bytes that are written and not synced; the caller syncs them.
+    /// Whether there is work for beside the event loop that should not wait.
+    pub(super) fn upkeep_wanted(&self) -> bool {
+        self.upkeep_wanted
+    }
+
+    /// What is to be done beside the event loop; `all`: whatever is not synced is to be, too.
     ///
     /// # Errors
     /// No more descriptors.
-    pub(super) fn take_unsynced(&mut self) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
+    pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Vec<Upkeep>> {
+        let mut work = Vec::new();
+        self.upkeep_wanted = false;
         for (_, stream) in &mut self.all {
-            files.extend(stream.store.take_unsynced()?);
-            if let Some(log) = &mut stream.log {
-                files.extend(log.take_unsynced()?);
+            work.extend(stream.store.upkeep(all)?);
+            if let Some(log) = stream.log.as_mut().filter(|_| all) {
+                work.extend(log.take_unsynced()?.map(|file| Upkeep::of_files(vec![file])));
             }
         }
-        Ok(files)
+        Ok(work)
     }
 
     /// Notes a failure of the disk.

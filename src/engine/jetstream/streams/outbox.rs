@@ -66,6 +66,11 @@ impl Outbox {
         self.items.is_empty()
     }
 
+    /// Messages that wait.
+    pub(in super::super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Bytes that wait.
     pub(super) fn pending(&self) -> usize {
         self.bytes.len()

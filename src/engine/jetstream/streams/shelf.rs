@@ -1,18 +1,21 @@
 //! The directory of the file streams: one directory each, with `meta`, `consumers` and segments.
 
-use super::consumer_log::ConsumerLog;
+use super::consumer_log::{ConsumerLog, FoundConsumers};
 use super::stream::Stream;
 use super::stream_config::{StorageKind, StreamConfig};
-use crate::clock::Nanos;
+use crate::clock::{Clock, Nanos};
 use crate::engine::jetstream::error::EngineError;
-use crate::engine::jetstream::store::{FileMedium, Recovered, Store, read_checked, replace_file, sync_dir};
+use crate::engine::jetstream::store::{
+    FileMedium, Layout, Recovered, Store, read_checked, replace_file, sync_dir,
+};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the names of directories on their way out begin with; no stream's name can.
+/// What the names of directories begin with that are on their way out, or in; no stream's name can.
 const LEAVING: &str = ".leaving.";
+const COMING: &str = ".coming";
 
 /// What is written of a stream.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +28,7 @@ struct Meta {
 #[derive(Debug)]
 pub(super) struct Shelf {
     dir: PathBuf,
+    layout: Layout,
     seed: u64,
     removed: u64,
 }
@@ -38,12 +42,12 @@ impl Shelf {
     ///
     /// # Errors
     /// It can't be used.
-    pub(super) fn open(dir: &Path, seed: u64) -> Result<Self, EngineError> {
+    pub(super) fn open(dir: &Path, seed: u64, layout: Layout) -> Result<Self, EngineError> {
         fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
         if let Some(parent) = dir.parent() {
             sync_dir(parent).map_err(|error| refused(parent, error))?;
         }
-        Ok(Self { dir: dir.to_owned(), seed, removed: 0 })
+        Ok(Self { dir: dir.to_owned(), layout, seed, removed: 0 })
     }
 
     fn next_seed(&mut self) -> u64 {
@@ -65,8 +69,11 @@ impl Shelf {
             entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
         paths.sort();
         for path in paths.into_iter().filter(|path| path.is_dir()) {
-            let leaving = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(LEAVING));
-            if leaving {
+            let passing = path.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with(LEAVING) || name == COMING
+            });
+            if passing {
                 fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
             } else if let Some(stream) = self.load_stream(&path, (now, unix), &mut notices)? {
                 streams.push(stream);
@@ -97,41 +104,50 @@ impl Shelf {
                         "it has segments but no meta file; mend it or move the directory away",
                     ));
                 }
-                // It was being made when the server ended, and nobody was told that it was there.
-                fs::remove_dir_all(dir).map_err(|error| refused(dir, error))?;
+                notices.push(format!("{}: no stream, left alone", dir.display()));
                 return Ok(None);
             }
             Err(error) => return Err(refused(dir, error)),
         };
         let meta: Meta = serde_json::from_slice(&meta).map_err(|error| refused(dir, error))?;
-        let mut stream = self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
+        let clock = Clock::real();
+        let (mut stream, scanned) =
+            self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
         for consumer in stream.consumers.values_mut() {
             consumer.restored(now, &mut stream.store);
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();
         stream.enforce_all(unix);
-        let books = &stream.store.books;
+        notices.extend(stream.store.take_notices());
         notices.push(format!(
-            "Restored {} messages and {} consumers for stream '{}'",
-            books.messages,
+            "Restored {} messages and {} consumers for stream '{}' in {:.3} s, {} bytes read",
+            stream.store.books.messages,
             stream.consumers.len(),
-            stream.config.name
+            stream.config.name,
+            clock.now() as f64 / 1e9,
+            scanned
         ));
         Ok(Some(stream))
     }
 
-    fn open_stream(&mut self, dir: &Path, meta: Meta, notices: &mut Vec<String>) -> io::Result<Stream> {
-        let Recovered { medium, books, notices: found } =
-            FileMedium::open(dir, meta.config.first_seq, self.next_seed())?;
+    fn open_stream(
+        &mut self,
+        dir: &Path,
+        meta: Meta,
+        notices: &mut Vec<String>,
+    ) -> io::Result<(Stream, u64)> {
+        let begin = (meta.config.first_seq, self.next_seed());
+        let Recovered { medium, books, notices: found, scanned } = FileMedium::open(dir, begin, self.layout)?;
         notices.extend(found);
-        let (log, consumers, found) = ConsumerLog::open(dir)?;
+        let seed = self.next_seed();
+        let FoundConsumers { log, consumers, notices: found } = ConsumerLog::open(dir, seed, self.layout)?;
         notices.extend(found);
         let mut stream = Stream::new(meta.config, meta.created, Store::in_files(medium, books));
         stream.log = Some(log);
         stream.consumers = consumers;
         stream.dir = Some(dir.to_owned());
-        Ok(stream)
+        Ok((stream, scanned))
     }
 
     /// Makes a stream, in files if it wants them.
@@ -144,10 +160,31 @@ impl Shelf {
             return Ok(Stream::new(config, created, store));
         }
         let dir = self.dir.join(&config.name);
-        fs::create_dir_all(&dir)?;
+        if dir.exists() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{} is in the way", dir.display()),
+            ));
+        }
+        let made = self.make(&dir, Meta { created, config });
+        if made.is_err() {
+            // Half a stream is in the way of a whole one; nobody was told of it.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        made
+    }
+
+    /// A stream is there with its configuration or not at all, whenever the server ends.
+    fn make(&mut self, dir: &Path, meta: Meta) -> io::Result<Stream> {
+        let coming = self.dir.join(COMING);
+        if coming.exists() {
+            fs::remove_dir_all(&coming)?;
+        }
+        fs::create_dir(&coming)?;
+        replace_file(&coming.join("meta"), &serde_json::to_vec(&meta)?)?;
+        fs::rename(&coming, dir)?;
         sync_dir(&self.dir)?;
-        let stream = self.open_stream(&dir, Meta { created, config }, &mut Vec::new())?;
-        self.save(&stream)?;
+        let (stream, _) = self.open_stream(dir, meta, &mut Vec::new())?;
         Ok(stream)
     }
 

@@ -1,11 +1,13 @@
 //! A stream: what it takes, what it keeps, and who reads it.
 
+use super::Times;
 use super::consumer::Consumer;
 use super::consumer_config::AckPolicy;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
 use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
-use crate::engine::jetstream::store::{Store, Stored};
+use crate::clock::Nanos;
+use crate::engine::jetstream::store::{Store, Stored, is_full};
 use crate::wire::nats::subject::matches;
 use crate::wire::nats::{Headers, Publish};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -33,6 +35,10 @@ pub(super) struct Stream {
     pub(super) dir: Option<PathBuf>,
     /// Whether consumers may have something to do.
     pub(super) awake: bool,
+    /// Whether it is to be looked at at the end of the tick.
+    pub(super) touched: bool,
+    /// When it has something to do by itself, as far as that is noted.
+    pub(super) deadline: Nanos,
     /// Ids within the duplicate window, with their sequences.
     ids: HashMap<Box<[u8]>, u64>,
     /// The same by age.
@@ -40,6 +46,8 @@ pub(super) struct Stream {
     last_id: Box<[u8]>,
     /// Messages with a time to live of their own: when they go (nanoseconds since 1970), and their sequences.
     mortal: BTreeSet<(u64, u64)>,
+    /// The first failure of the disk; nothing is acknowledged after it.
+    pub(super) failed: Option<std::io::Error>,
 }
 
 impl Stream {
@@ -53,37 +61,40 @@ impl Stream {
             log: None,
             dir: None,
             awake: true,
+            touched: false,
+            deadline: Nanos::MAX,
             ids: HashMap::new(),
             id_order: VecDeque::new(),
             last_id: Box::default(),
             mortal: BTreeSet::new(),
+            failed: None,
         }
     }
 
     /// Remembers the ids of what was stored within the duplicate window.
     pub(super) fn remember_ids(&mut self, unix: u64) {
-        let mut at = self.store.first_since(unix.saturating_sub(self.config.duplicate_window));
-        while at <= self.store.books.last {
+        let mut next = self.store.first_since(unix.saturating_sub(self.config.duplicate_window));
+        while let Some(at) = self.store.headers_from(next).filter(|&at| at <= self.store.books.last) {
+            next = at + 1;
             if let Some(message) = self.store.get(at)
                 && let Some(id) = Headers(message.headers()).get(b"Nats-Msg-Id")
             {
                 let (id, time) = (Box::<[u8]>::from(id), message.time);
                 self.remember(id, at, time);
             }
-            at += 1;
         }
     }
 
     /// Remembers which messages go by themselves; has to look at all of them.
     pub(super) fn remember_lifetimes(&mut self) {
-        let mut at = if self.config.allow_msg_ttl { self.store.books.first } else { u64::MAX };
-        while at <= self.store.books.last {
+        let mut next = if self.config.allow_msg_ttl { self.store.books.first } else { u64::MAX };
+        while let Some(at) = self.store.headers_from(next).filter(|&at| at <= self.store.books.last) {
+            next = at + 1;
             if let Some(message) = self.store.get(at)
                 && let Ok(Some(lifetime)) = self.config.lifetime(Headers(message.headers()))
             {
                 self.mortal.insert((message.time + lifetime, at));
             }
-            at += 1;
         }
     }
 
@@ -132,6 +143,12 @@ impl Stream {
         };
         let wanted = self.config.retention != Retention::Interest
             || self.consumers.values().any(|consumer| consumer.wants(message.subject));
+        if let Err(error) = self.store.reserve(message.subject.len() + message.body.len()) {
+            if !is_full(&error) {
+                self.failed.get_or_insert(error);
+            }
+            return Err(ApiError::no_space());
+        }
         let sequence = if wanted { self.store.append(&stored) } else { self.store.skip() };
         if let Some(id) = id {
             self.remember(id.into(), sequence, time);
@@ -274,6 +291,13 @@ impl Stream {
             }
         }
         self.enforce(None, unix);
+    }
+
+    /// When it has something to do by itself.
+    pub(super) fn next_deadline(&self, times: Times) -> Nanos {
+        let expiry = self.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
+        let dues = self.consumers.values().filter_map(Consumer::next_deadline);
+        dues.chain(expiry).min().unwrap_or(Nanos::MAX)
     }
 
     /// When the oldest message is too old, in nanoseconds since 1970.

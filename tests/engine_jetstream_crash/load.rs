@@ -1,0 +1,221 @@
+//! Load with a memory: what the server promised, and whether it kept it.
+
+use crate::node::{Node, Peer};
+use busmark::prng::Prng;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Messages in flight.
+const WINDOW: u64 = 64;
+
+/// A stream that comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    /// Asked for, not confirmed.
+    Wanted,
+    /// Confirmed.
+    There,
+    /// Its deletion was asked for, not confirmed.
+    Going,
+    /// Its deletion was confirmed.
+    Gone,
+}
+
+/// What the load has been promised.
+#[derive(Default)]
+pub(crate) struct Promised {
+    /// Sequences by number.
+    pub(crate) stored: BTreeMap<u64, u64>,
+    /// Numbers published without an answer.
+    open: BTreeSet<u64>,
+    /// Sequences whose double ack was confirmed.
+    pub(crate) acknowledged: BTreeSet<u64>,
+    /// Numbers whose deletion was confirmed.
+    pub(crate) deleted: BTreeSet<u64>,
+    asked_to_delete: BTreeSet<u64>,
+    /// Everything below this sequence was purged, and that was confirmed.
+    pub(crate) purged: u64,
+    asked_to_purge: u64,
+    passing: BTreeMap<u64, Passing>,
+    next: u64,
+}
+
+impl Promised {
+    /// Streams that came and went, as was confirmed.
+    pub(crate) fn passed(&self) -> usize {
+        self.passing.values().filter(|&&state| state == Passing::Gone).count()
+    }
+}
+
+/// Makes the stream and the consumer that the load uses.
+pub(crate) fn set_up(node: &Node) {
+    let mut peer = Peer::connect(node);
+    peer.ask_json(
+        "$JS.API.STREAM.CREATE.L",
+        "{\"name\":\"L\",\"subjects\":[\"load.*\"],\"storage\":\"file\"}",
+    );
+    peer.ask_json(
+        "$JS.API.CONSUMER.DURABLE.CREATE.L.C",
+        "{\"stream_name\":\"L\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\"ack_wait\":300000000}}",
+    );
+}
+
+/// The sequence that a publish acknowledgement tells.
+pub(crate) fn sequence_of(ack: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(ack).ok()?.get("seq")?.as_u64().filter(|&sequence| sequence > 0)
+}
+
+fn publish(peer: &mut Peer, number: u64, size: usize) -> bool {
+    let headers = format!("NATS/1.0\r\nNats-Msg-Id: {number}\r\n\r\n");
+    let body = format!("{number:010}{}", "x".repeat(size));
+    let total = headers.len() + body.len();
+    peer.send(&format!(
+        "HPUB load.{} in.p{number} {} {total}\r\n{headers}{body}\r\n",
+        number % 3,
+        headers.len()
+    ))
+}
+
+/// Publishes, consumes, deletes, purges, makes and deletes streams, until the server is killed after `kill_after`
+/// answers; what it had sent by then is read, too.
+pub(crate) fn run(node: &mut Node, promised: &mut Promised, kill_after: u64, prng: &mut Prng) {
+    let mut peer = Peer::connect(node);
+    // What had no answer when the server was killed is published again under its id.
+    for number in promised.open.iter().copied().collect::<Vec<_>>() {
+        publish(&mut peer, number, 0);
+    }
+    peer.publish("$JS.API.CONSUMER.MSG.NEXT.L.C", "in.m", "100000");
+    let mut answers = 0;
+    loop {
+        while (promised.open.len() as u64) < WINDOW {
+            let number = promised.next;
+            promised.next += 1;
+            promised.open.insert(number);
+            let size = prng.below(3_000) as usize;
+            publish(&mut peer, number, size);
+        }
+        if answers == kill_after {
+            node.kill();
+        }
+        let Some((head, body)) = peer.message() else { return };
+        answers += 1;
+        promised.take(&mut peer, (&head, &body), prng);
+    }
+}
+
+impl Promised {
+    /// Takes an answer, and asks for more.
+    fn take(&mut self, peer: &mut Peer, (head, body): (&str, &str), prng: &mut Prng) {
+        let words: Vec<&str> = head.split(' ').collect();
+        let number_after =
+            |prefix: &str| words[1].strip_prefix(prefix).and_then(|rest| rest.parse::<u64>().ok());
+        let done = body.contains("\"success\":true");
+        if let Some(ack) = words.iter().find(|word| word.starts_with("$JS.ACK")) {
+            let sequence: u64 = ack.split('.').nth(5).unwrap().parse().unwrap();
+            let again = self.acknowledged.contains(&sequence);
+            assert!(!again, "sequence {sequence} came again after its double ack");
+            peer.publish(ack, &format!("in.a{sequence}"), "+ACK");
+        } else if let Some(number) = number_after("in.p") {
+            let sequence = sequence_of(body).unwrap_or_else(|| panic!("number {number} was refused: {body}"));
+            self.open.remove(&number);
+            self.stored.insert(number, sequence);
+            self.ask_for_more(peer, (number, sequence), prng);
+        } else if let Some(number) = number_after("in.d") {
+            if done {
+                self.deleted.insert(number);
+            }
+        } else if let Some(sequence) = number_after("in.a") {
+            self.acknowledged.insert(sequence);
+        } else if let Some(sequence) = number_after("in.u") {
+            if done {
+                self.purged = self.purged.max(sequence);
+            }
+        } else if let Some(stream) = number_after("in.n") {
+            assert!(body.contains("did_create"), "{body}");
+            self.passing.insert(stream, Passing::There);
+            if stream.is_multiple_of(2) {
+                self.passing.insert(stream, Passing::Going);
+                peer.publish(&format!("$JS.API.STREAM.DELETE.P{stream}"), &format!("in.g{stream}"), "");
+            }
+        } else if let Some(stream) = number_after("in.g") {
+            assert!(done, "{body}");
+            self.passing.insert(stream, Passing::Gone);
+        }
+    }
+
+    fn ask_for_more(&mut self, peer: &mut Peer, (number, sequence): (u64, u64), prng: &mut Prng) {
+        match prng.below(1_500) {
+            0..30 => {
+                self.asked_to_delete.insert(number);
+                let wish = format!("{{\"seq\":{sequence}}}");
+                peer.publish("$JS.API.STREAM.MSG.DELETE.L", &format!("in.d{number}"), &wish);
+            }
+            30..33 => {
+                let below = sequence.saturating_sub(500).max(1);
+                self.asked_to_purge = self.asked_to_purge.max(below);
+                peer.publish(
+                    "$JS.API.STREAM.PURGE.L",
+                    &format!("in.u{below}"),
+                    &format!("{{\"seq\":{below}}}"),
+                );
+            }
+            33..37 => {
+                self.passing.insert(number, Passing::Wanted);
+                let config = format!(
+                    "{{\"name\":\"P{number}\",\"subjects\":[\"passing.{number}\"],\"storage\":\"file\"}}"
+                );
+                peer.publish(&format!("$JS.API.STREAM.CREATE.P{number}"), &format!("in.n{number}"), &config);
+            }
+            _ => {}
+        }
+    }
+
+    /// Holds what is there against what was promised.
+    pub(crate) fn check(&self, node: &Node, at: &str) {
+        let found = read_all(node, at);
+        for (number, sequence) in &self.stored {
+            if self.deleted.contains(number) || *sequence < self.purged {
+                assert!(!found.contains_key(number), "{at}: number {number}, which was deleted, is back");
+            } else if let Some(other) = found.get(number) {
+                assert_eq!(other, sequence, "{at}: number {number} has moved");
+            } else {
+                // A deletion that was asked for and not confirmed may have happened; nothing else may be missing.
+                assert!(
+                    self.asked_to_delete.contains(number) || *sequence < self.asked_to_purge,
+                    "{at}: acknowledged number {number} (sequence {sequence}) is lost"
+                );
+            }
+        }
+        let mut peer = Peer::connect(node);
+        for (stream, state) in &self.passing {
+            let answer = peer.ask(&format!("$JS.API.STREAM.INFO.P{stream}"), "");
+            let there = !answer.contains("\"err_code\":10059");
+            match state {
+                Passing::There => assert!(there, "{at}: stream P{stream}, which was confirmed, is lost"),
+                Passing::Gone => assert!(!there, "{at}: stream P{stream}, which was deleted, is back"),
+                Passing::Wanted | Passing::Going => {}
+            }
+        }
+    }
+}
+
+/// Numbers in the stream, with their sequences.
+fn read_all(node: &Node, at: &str) -> BTreeMap<u64, u64> {
+    let mut peer = Peer::connect(node);
+    let made = peer.ask_json(
+        "$JS.API.CONSUMER.CREATE.L",
+        "{\"stream_name\":\"L\",\"config\":{\"ack_policy\":\"none\",\"inactive_threshold\":60000000000}}",
+    );
+    let name = made["name"].as_str().unwrap().to_owned();
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.L.{name}");
+    assert!(peer.publish(&next, "in.c", "{\"batch\":10000000,\"no_wait\":true}"));
+    let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+    loop {
+        let (head, body) = peer.message().expect("messages, then a status");
+        let Some(ack) = head.split(' ').find(|word| word.starts_with("$JS.ACK")) else { break };
+        let sequence: u64 = ack.split('.').nth(5).unwrap().parse().unwrap();
+        let number: u64 = body.split("\r\n\r\n").nth(1).unwrap()[..10].parse().unwrap();
+        assert_eq!(found.insert(number, sequence), None, "{at}: number {number} is there twice");
+    }
+    peer.ask_json(&format!("$JS.API.CONSUMER.DELETE.L.{name}"), "");
+    found
+}

@@ -1,5 +1,6 @@
 //! Small commands about the server.
 
+use super::super::log::Event;
 use super::super::registry::ClientKey;
 use super::super::state::Engine;
 use super::{Args, is};
@@ -50,7 +51,9 @@ pub(super) fn sleep(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
     let seconds = std::str::from_utf8(args[2]).ok().and_then(|text| text.parse::<f64>().ok());
     match seconds.filter(|seconds| (0.0..=LONGEST_SLEEP).contains(seconds)) {
         Some(seconds) => {
-            engine.asleep_until = engine.now + (seconds * 1e9) as u64;
+            let nanos = (seconds * 1e9) as u64;
+            engine.asleep_until = engine.now + nanos;
+            engine.proclaim(Event::Slept(nanos));
             engine.ok(key);
         }
         None => engine.error(key, b"ERR value is not a valid float"),

@@ -206,6 +206,12 @@ mod tests {
         node.events().iter().map(number).collect()
     }
 
+    /// What is left to be walked.
+    fn rest(cursor: &mut Cursor) -> Vec<u64> {
+        let nodes = std::iter::from_fn(|| cursor.step());
+        nodes.flat_map(|node| numbers(&node)).collect()
+    }
+
     #[test]
     fn all_walkers_see_one_order_with_each_writer_in_its_own() {
         const WRITERS: usize = 4;
@@ -215,21 +221,15 @@ mod tests {
             let mut seen = Vec::new();
             for number in 0..EACH {
                 let mut draft = Draft::new(me, message(me as u64 * EACH + number));
-                loop {
-                    match cursor.append(draft) {
-                        Ok(node) => break seen.extend(numbers(&node)),
-                        Err(back) => draft = back,
-                    }
-                    while let Some(node) = cursor.step() {
-                        seen.extend(numbers(&node));
-                    }
+                while let Err(back) = cursor.append(draft) {
+                    draft = back;
+                    seen.extend(rest(&mut cursor));
                 }
+                seen.push(me as u64 * EACH + number);
             }
             while seen.len() < WRITERS * EACH as usize {
-                match cursor.step() {
-                    Some(node) => seen.extend(numbers(&node)),
-                    None => std::thread::yield_now(),
-                }
+                seen.extend(rest(&mut cursor));
+                std::thread::yield_now();
             }
             (seen, cursor.walked())
         };

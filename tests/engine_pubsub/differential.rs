@@ -125,7 +125,7 @@ fn small_talk(prng: &mut Prng, same: &dyn Fn(&[&str]) -> Operation) -> Operation
         3 => same(&["SELECT", "3"]),
         4 => same(&["CLIENT", "SETNAME", "name"]),
         5 => same(&["CONFIG", "GET", "maxclients"]),
-        6 => same(&["COMMAND", "INFO", "subscribe", "publish", "none"]),
+        6 => same(&["COMMAND", "INFO", "subscribe", "publish", "none", "spublish", "ssubscribe"]),
         _ => same(&["WAIT", "0", "0"]),
     }
 }

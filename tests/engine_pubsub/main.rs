@@ -24,6 +24,7 @@ macro_rules! questions {
                 mod limits;
                 mod odd_input;
                 mod together;
+                mod words;
             }
         )*
     };

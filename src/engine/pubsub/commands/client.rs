@@ -255,8 +255,9 @@ fn wanted(engine: &Engine, key: ClientKey, mut rest: Args<'_>) -> Result<Wanted,
                 None => return Err(b"ERR client-id should be greater than 0".to_vec()),
                 Some(id) => wanted.ids = Some(vec![id]),
             },
-            () if is(option, "maxage") => match number(value).filter(|&age| age > 0) {
-                None => return Err(b"ERR maxage should be greater than 0".to_vec()),
+            () if is(option, "maxage") => match number(value) {
+                None => return Err(b"ERR maxage is not an integer or out of range".to_vec()),
+                Some(0) => return Err(b"ERR maxage should be greater than 0".to_vec()),
                 age => wanted.older_than = age,
             },
             () if is(option, "type") => match type_named(value) {

@@ -5,14 +5,20 @@ use super::super::registry::ClientKey;
 use super::super::settings::Refusal;
 use super::super::state::Engine;
 use super::super::stats::Stats;
-use super::Args;
+use super::{Args, is};
 
 pub(super) fn get(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
-    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     for pattern in &args[2..] {
-        for setting in engine.settings.find(pattern) {
-            if !found.iter().any(|(name, _)| *name == setting.0) {
-                found.push(setting);
+        for (name, value) in engine.settings.find(pattern) {
+            // A name is shown as it was asked for, what a pattern finds as it is called.
+            let name = if is(pattern, name) {
+                String::from_utf8_lossy(pattern).into_owned()
+            } else {
+                name.to_owned()
+            };
+            if !found.iter().any(|(other, _)| *other == name) {
+                found.push((name, value));
             }
         }
     }

@@ -20,7 +20,11 @@ pub(super) fn time(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
     });
 }
 
-pub(super) fn wait(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
+pub(super) fn wait(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
+    let whole = |arg: &[u8]| std::str::from_utf8(arg).is_ok_and(|text| text.parse::<i64>().is_ok());
+    if !args[1..].iter().all(|arg| whole(arg)) {
+        return engine.error(key, b"ERR value is not an integer or out of range");
+    }
     engine.out.reply(key, |out| out.integer(0));
 }
 

@@ -19,6 +19,7 @@ macro_rules! questions {
 
                 mod access;
                 mod differential;
+                mod garbage;
                 mod golden;
                 mod library;
                 mod limits;

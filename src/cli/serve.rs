@@ -1,5 +1,6 @@
 //! `busmark serve`: the bundled servers, as processes of their own.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,10 +9,13 @@ use clap::{Args, Subcommand};
 
 use super::serve_delay::{self, DelayArgs};
 use super::serve_peer::{self, PeerArgs};
-use crate::engine::pubsub::{Listen, Options, Server, TlsFiles};
+use crate::engine::pubsub::{Listen, MOST_THREADS, Options, Server, TlsFiles};
 
 /// Where the password comes from if no file is named.
 const PASSWORD_VARIABLE: &str = "BUSMARK_PASSWORD";
+
+/// Event loops at most if nothing is said.
+const MOST_BY_DEFAULT: usize = 8;
 
 /// Arguments of `busmark serve`.
 #[derive(Debug, Args)]
@@ -60,6 +64,9 @@ pub struct PubsubArgs {
     /// Where to listen: HOST:PORT, tls:HOST:PORT or unix:PATH; port 0 picks one; repeatable
     #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:6379")]
     pub listen: Vec<String>,
+    /// Event loops, each on a thread of its own
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
+    pub threads: NonZeroUsize,
     /// The name of the only user
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub user: String,
@@ -100,7 +107,22 @@ fn options(args: &PubsubArgs) -> anyhow::Result<Options> {
         user: args.user.clone(),
         password: password(args.password_file.as_deref())?,
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        threads: args.threads,
     })
+}
+
+/// One event loop up to two cores, where more only cost; beyond, half as many as there are cores, for clients
+/// need some as well.
+fn default_threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new((cores / 2).min(MOST_BY_DEFAULT)).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn threads(given: &str) -> Result<NonZeroUsize, String> {
+    match given.parse::<NonZeroUsize>() {
+        Ok(threads) if threads.get() <= MOST_THREADS => Ok(threads),
+        _ => Err(format!("give a number from 1 to {MOST_THREADS}")),
+    }
 }
 
 /// The password from the file, else from the environment; an empty one is none.

@@ -1,14 +1,14 @@
 //! Who may come in and how: passwords, public addresses, IPv6, Unix sockets, TLS, and leaving.
 
-use super::node::Node;
-use super::support::{Conn, PATIENCE, Served};
+use crate::node::Node;
+use crate::support::{Conn, PATIENCE, Served};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 fn secret() -> Served {
-    Served::engine_with(&["--listen", "127.0.0.1:0"], &[("BUSMARK_PASSWORD", "secret")])
+    Served::engine_with(super::THREADS, &["--listen", "127.0.0.1:0"], &[("BUSMARK_PASSWORD", "secret")])
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn the_password_may_come_from_a_file_and_the_user_may_have_a_name() {
     let file = dir.path().join("password");
     std::fs::write(&file, "from-file\n").unwrap();
     let args = ["--listen", "127.0.0.1:0", "--user", "bench", "--password-file", file.to_str().unwrap()];
-    let server = Served::engine_with(&args, &[]);
+    let server = Served::engine_with(super::THREADS, &args, &[]);
     let mut conn = server.connect();
     assert!(conn.ask("AUTH from-file").text().starts_with("WRONGPASS"), "the default user is not this one");
     assert_eq!(conn.ask("AUTH bench from-file").text(), "OK");
@@ -73,7 +73,7 @@ fn ipv6_and_a_unix_socket_are_served_beside_ipv4_and_the_socket_file_goes_with_t
     let path = dir.path().join("engine.sock");
     let unix = format!("unix:{}", path.display());
     let args = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", &unix];
-    let mut server = Served::engine_with(&args, &[]);
+    let mut server = Served::engine_with(super::THREADS, &args, &[]);
     let places: Vec<&str> = server.line.trim().strip_prefix("Listening on ").unwrap().split(", ").collect();
     assert_eq!((places.len(), places[2]), (3, unix.as_str()));
     let mut subscriber = Conn::new(std::net::TcpStream::connect(places[1]).unwrap());
@@ -96,7 +96,7 @@ fn terminate(server: &Served) {
 
 #[test]
 fn sigterm_ends_it_cleanly_with_clients_connected() {
-    let mut server = Served::engine();
+    let mut server = Served::engine(super::THREADS);
     let mut conn = server.connect();
     conn.ask("SUBSCRIBE a");
     terminate(&server);
@@ -106,7 +106,7 @@ fn sigterm_ends_it_cleanly_with_clients_connected() {
 
 #[test]
 fn a_client_that_wants_no_answers_can_quit_too() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let mut conn = server.connect();
     conn.raw(b"CLIENT REPLY OFF\r\nQUIT\r\n");
     assert!(conn.closes());
@@ -114,7 +114,7 @@ fn a_client_that_wants_no_answers_can_quit_too() {
 
 #[test]
 fn debug_sleep_answers_when_the_sleep_is_over_and_nobody_else_before() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let (mut sleeper, mut other) = (server.connect(), server.connect());
     other.ask("PING");
     let clock = busmark::clock::Clock::real();
@@ -164,7 +164,7 @@ fn tls_carries_the_same_dialogue_and_large_messages() {
     let dir = tempfile::tempdir().unwrap();
     let Some((cert, key)) = certificate(dir.path()) else { return };
     let args = ["--listen", "tls:127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
-    let server = Served::engine_with(&args, &[]);
+    let server = Served::engine_with(super::THREADS, &args, &[]);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&cert).unwrap()).unwrap();
     let config =

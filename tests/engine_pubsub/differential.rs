@@ -1,8 +1,8 @@
 //! Ten thousand seeded operations over several connections, on the engine and on the real server in
 //! lockstep: after each of them, all connections have got the same.
 
-use super::node::{Node, sort_confirmations};
-use super::support::{Conn, Served, command};
+use crate::node::{Node, sort_confirmations};
+use crate::support::{Conn, Served, command};
 use busmark::prng::Prng;
 
 const OPERATIONS: usize = 10_000;
@@ -125,7 +125,7 @@ fn small_talk(prng: &mut Prng, same: &dyn Fn(&[&str]) -> Operation) -> Operation
         3 => same(&["SELECT", "3"]),
         4 => same(&["CLIENT", "SETNAME", "name"]),
         5 => same(&["CONFIG", "GET", "maxclients"]),
-        6 => same(&["COMMAND", "INFO", "subscribe", "publish", "none"]),
+        6 => same(&["COMMAND", "INFO", "subscribe", "publish", "none", "spublish", "ssubscribe"]),
         _ => same(&["WAIT", "0", "0"]),
     }
 }
@@ -240,7 +240,7 @@ impl Drop for Context<'_> {
 #[test]
 fn ten_thousand_mixed_operations_are_answered_as_by_redis() {
     let Some(redis) = Served::redis("differential") else { return };
-    let engine = Served::engine();
+    let engine = Served::engine(super::THREADS);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124);
     eprintln!("seed {seed} (set SEED to repeat another)");
     let mut prng = Prng::new(seed);

@@ -1,8 +1,8 @@
 //! The dialogues recorded from redis-server 8.2.3 (tests/golden/redis-8.2.3.txt), replayed on the engine.
 //! Numbers and free text differ; shapes, codes and words must not.
 
-use super::node::{Node, sort_confirmations};
-use super::support::{Conn, Served};
+use crate::node::{Node, sort_confirmations};
+use crate::support::{Conn, Served};
 use std::fmt::Write;
 
 const GOLDEN: &str = include_str!("../golden/redis-8.2.3.txt");
@@ -75,7 +75,7 @@ fn only_kind(sent: &str) -> bool {
 
 /// Replays one section on two connections: the second publishes and looks while the first is subscribed.
 fn replay(name: &str) {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let (mut main, mut other) = (server.connect(), server.connect());
     other.ask(if name == "RESP3" { "HELLO 3" } else { "HELLO 2" });
     let (mut subscribed, mut compared) = (false, 0);
@@ -135,7 +135,7 @@ fn the_recorded_resp3_dialogue_is_repeated() {
 
 #[test]
 fn the_recorded_errors_are_repeated() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let exchanges = section("errors");
     assert!(exchanges.len() > 15);
     for Exchange { sent, got } in exchanges {
@@ -157,7 +157,7 @@ fn the_recorded_errors_are_repeated() {
 }
 
 /// Names of INFO that only this engine has.
-const OWN: &[&str] = &["server_name", "busmark_version", "mem_shared_buffers_in_use"];
+const OWN: &[&str] = &["server_name", "busmark_version", "event_loops", "mem_shared_buffers_in_use"];
 
 fn names(info: &str) -> Vec<&str> {
     info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect()
@@ -165,7 +165,7 @@ fn names(info: &str) -> Vec<&str> {
 
 #[test]
 fn info_has_the_names_of_redis_and_true_values() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let mut conn: Conn = server.connect();
     let recorded = String::from_utf8(unescaped(section("INFO")[0].got)).unwrap();
     let known = names(&recorded);
@@ -190,7 +190,7 @@ fn info_has_the_names_of_redis_and_true_values() {
     let resident = value("used_memory_rss").parse::<u64>().unwrap();
     assert!(resident.abs_diff(server.resident()) < 2 << 20);
     let before = value("total_commands_processed").parse::<u64>().unwrap();
-    conn.raw(&super::support::command(&["PUBLISH", "a", "b"]).repeat(100));
+    conn.raw(&crate::support::command(&["PUBLISH", "a", "b"]).repeat(100));
     (0..100).for_each(|_| assert_eq!(conn.next().text(), "0"));
     // Each look counts as well.
     assert_eq!(value("total_commands_processed").parse::<u64>().unwrap(), before + 101);

@@ -1,6 +1,6 @@
 //! The `redis` crate as a client of the engine.
 
-use super::support::Served;
+use crate::support::Served;
 use futures_util::StreamExt;
 use redis::AsyncCommands;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn everything(url: &str) {
 
 #[test]
 fn the_redis_crate_publishes_and_subscribes_in_both_protocols() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for protocol in ["resp2", "resp3"] {
         runtime.block_on(everything(&format!("redis://{}/?protocol={protocol}", server.address)));

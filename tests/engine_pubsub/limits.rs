@@ -1,7 +1,7 @@
 //! Output buffer limits: who reads too slowly is cut as by Redis, and nobody else notices.
 
-use super::node::Node;
-use super::support::{Conn, Served};
+use crate::node::Node;
+use crate::support::{Conn, Served};
 use std::io::Read;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn cut_after(server: &Served) -> u64 {
     let (mut publisher, mut sent) = (server.connect(), 0);
     loop {
         let batch: Vec<u8> = (sent..sent + BATCH)
-            .flat_map(|n| super::support::command(&["PUBLISH", "slow", &format!("{n:012}{:1012}", "")]))
+            .flat_map(|n| crate::support::command(&["PUBLISH", "slow", &format!("{n:012}{:1012}", "")]))
             .collect();
         publisher.raw(&batch);
         let receivers: Vec<String> = (0..BATCH).map(|_| publisher.next().text()).collect();
@@ -49,7 +49,7 @@ fn cut_after(server: &Served) -> u64 {
 #[test]
 fn a_stopped_reader_is_cut_after_as_many_bytes_as_by_redis_and_others_lose_nothing() {
     let Some(redis) = Served::redis("cut like Redis") else { return };
-    let engine = Served::engine();
+    let engine = Served::engine(super::THREADS);
     let (theirs, ours) = (cut_after(&redis), cut_after(&engine));
     eprintln!("cut after {theirs} messages of 1 KiB by Redis, {ours} by the engine");
     assert!(
@@ -79,7 +79,7 @@ fn stuck(server: &Served) -> Conn {
 
 #[test]
 fn the_soft_limit_runs_out_by_time_alone() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     limit(&server, "pubsub 0 1mb 1");
     let _stopped = stuck(&server);
     let mut watcher = server.connect();
@@ -93,7 +93,7 @@ fn the_soft_limit_runs_out_by_time_alone() {
 
 #[test]
 fn a_backlog_below_the_limits_is_kept_and_delivered_whole() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     limit(&server, "pubsub 0 0 0");
     let mut late = stuck(&server);
     let message = late.next();
@@ -103,14 +103,14 @@ fn a_backlog_below_the_limits_is_kept_and_delivered_whole() {
 
 #[test]
 fn clients_that_do_not_subscribe_have_a_limit_of_their_own() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     limit(&server, "normal 2mb 0 0");
     let mut conn = server.connect();
     conn.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // Its answers are longer than the limit and all that the kernel keeps.
     let word = "y".repeat(1 << 20);
     for _ in 0..40 {
-        if std::io::Write::write_all(&mut conn.stream, &super::support::command(&["ECHO", &word])).is_err() {
+        if std::io::Write::write_all(&mut conn.stream, &crate::support::command(&["ECHO", &word])).is_err() {
             break;
         }
     }

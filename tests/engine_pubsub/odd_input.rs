@@ -1,7 +1,7 @@
 //! Odd and broken input is answered as Redis 8.2 answers it, and disturbs nobody else.
 
-use super::node::Node;
-use super::support::{Conn, Served};
+use crate::node::Node;
+use crate::support::{Conn, Served};
 
 fn sent(server: &Served, bytes: &[u8]) -> Conn {
     let mut conn = server.connect();
@@ -30,7 +30,7 @@ fn ignored(server: &Served, bytes: &[u8]) {
 
 #[test]
 fn empty_commands_are_ignored_and_inline_ones_accepted() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     for bytes in [&b"\r\n"[..], b"\n", b"*0\r\n", b"*-1\r\n", b"*-10\r\n", b"   \r\n"] {
         ignored(&server, bytes);
     }
@@ -41,7 +41,7 @@ fn empty_commands_are_ignored_and_inline_ones_accepted() {
 
 #[test]
 fn broken_streams_get_the_words_of_redis_and_are_closed() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     for head in ["*abc", "*01", "*+1", "*2147483648", "*3000000000"] {
         refused(&server, format!("{head}\r\n").as_bytes(), "invalid multibulk length");
     }
@@ -56,7 +56,7 @@ fn broken_streams_get_the_words_of_redis_and_are_closed() {
 
 #[test]
 fn a_line_of_more_than_64_kib_is_refused() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     for (head, text) in [
         ("", "too big inline request"),
         ("*", "too big mbulk count string"),
@@ -70,7 +70,7 @@ fn a_line_of_more_than_64_kib_is_refused() {
 
 #[test]
 fn large_announcements_are_accepted_and_cost_nothing() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let before = server.resident();
     let heads = [&b"*1048577\r\n"[..], b"*2147483647\r\n", b"*1\r\n$536870912\r\n"];
     let waiting: Vec<Conn> = heads.iter().cycle().take(60).map(|head| sent(&server, head)).collect();
@@ -81,7 +81,7 @@ fn large_announcements_are_accepted_and_cost_nothing() {
 
 #[test]
 fn browsers_are_hung_up_on_without_a_word() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     for bytes in [&b"POST / HTTP/1.1\r\n"[..], b"GET / HTTP/1.1\r\nHost: x\r\n", b"Host: x\r\n"] {
         let mut conn = sent(&server, bytes);
         assert!(conn.closes(), "{}", bytes.escape_ascii());
@@ -90,7 +90,7 @@ fn browsers_are_hung_up_on_without_a_word() {
 
 #[test]
 fn garbage_on_one_connection_never_disturbs_another() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let mut subscriber = server.connect();
     subscriber.ask("SUBSCRIBE calm");
     let mut publisher = server.connect();
@@ -107,7 +107,7 @@ fn garbage_on_one_connection_never_disturbs_another() {
 
 #[test]
 fn a_subscriber_of_resp2_may_do_nothing_else() {
-    let server = Served::engine();
+    let server = Served::engine(super::THREADS);
     let mut conn = server.connect();
     conn.ask("SUBSCRIBE a");
     let only = "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";

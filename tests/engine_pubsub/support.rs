@@ -19,15 +19,15 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// The bundled engine on a port of its own.
-    pub(crate) fn engine() -> Self {
-        Self::engine_with(&["--listen", "127.0.0.1:0"], &[])
+    /// The bundled engine with so many event loops, on a port of its own.
+    pub(crate) fn engine(threads: &str) -> Self {
+        Self::engine_with(threads, &["--listen", "127.0.0.1:0"], &[])
     }
 
     /// The bundled engine with these arguments and environment variables.
-    pub(crate) fn engine_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn engine_with(threads: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_busmark"));
-        command.args(["serve", "pubsub"]).args(args).env_remove("BUSMARK_PASSWORD");
+        command.args(["serve", "pubsub", "--threads", threads]).args(args).env_remove("BUSMARK_PASSWORD");
         command.envs(variables.iter().copied()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();

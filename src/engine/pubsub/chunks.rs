@@ -1,6 +1,8 @@
 //! Buffers that are read into once and written from many times. Who holds a piece of one counts as a
 //! reference; a buffer nobody refers to goes back to the pool.
 
+use std::sync::Arc;
+
 /// Bytes read from a socket at once at most. As much as the largest pipelined batch that still fits the
 /// second-level cache together with what is done to it.
 pub(super) const CHUNK: usize = 256 * 1024;
@@ -10,9 +12,22 @@ const POOLED: usize = 64;
 /// Names a buffer.
 pub(super) type ChunkId = u32;
 
+/// Bytes of this event loop, or of another one, which nobody changes any more.
+#[derive(Debug)]
+enum Data {
+    Own(Vec<u8>),
+    Common(Arc<Vec<u8>>),
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Chunk {
-    data: Vec<u8>,
+    data: Data,
     references: u32,
 }
 
@@ -52,13 +67,23 @@ impl Chunks {
 
     /// Hands over the bytes of a reserved name.
     pub(super) fn fill(&mut self, id: ChunkId, data: Vec<u8>) {
-        self.chunks[id as usize].data = data;
+        self.chunks[id as usize].data = Data::Own(data);
+    }
+
+    /// Names a buffer that other event loops hold too; with one reference.
+    pub(super) fn adopt(&mut self, data: Arc<Vec<u8>>) -> ChunkId {
+        let id = self.reserve();
+        self.chunks[id as usize].data = Data::Common(data);
+        id
     }
 
     /// The bytes of a buffer.
     #[inline]
     pub(super) fn bytes(&self, id: ChunkId) -> &[u8] {
-        &self.chunks[id as usize].data
+        match &self.chunks[id as usize].data {
+            Data::Own(data) => data,
+            Data::Common(data) => data,
+        }
     }
 
     /// Counts one more holder.
@@ -73,8 +98,9 @@ impl Chunks {
         let chunk = &mut self.chunks[id as usize];
         chunk.references -= 1;
         if chunk.references == 0 {
-            let data = std::mem::take(&mut chunk.data);
-            self.recycle(data);
+            if let Data::Own(data) = std::mem::take(&mut chunk.data) {
+                self.recycle(data);
+            }
             self.vacant.push(id);
             self.in_use -= 1;
         }
@@ -102,6 +128,15 @@ mod tests {
         assert_eq!((chunks.in_use(), chunks.bytes(id)[0]), (1, 7));
         chunks.release(id);
         assert_eq!((chunks.in_use(), chunks.pool.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_common_buffer_is_let_go_with_its_last_holder_here() {
+        let (mut chunks, data) = (Chunks::default(), Arc::new(vec![5; 10]));
+        let id = chunks.adopt(data.clone());
+        assert_eq!((chunks.bytes(id), Arc::strong_count(&data)), (&[5; 10][..], 2));
+        chunks.release(id);
+        assert_eq!((Arc::strong_count(&data), chunks.in_use(), chunks.pool.len()), (1, 0, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One connected client, as the engine knows it.
 
 use super::output::Output;
-use super::registry::TopicId;
+use super::registry::{Kind, TopicId};
 use super::stream::Stream;
 use crate::clock::Nanos;
 use crate::wire::resp::{CommandParser, Protocol};
@@ -127,6 +127,15 @@ impl Client {
             bytes_out: 0,
             commands: 0,
             last_command: "NULL",
+        }
+    }
+
+    /// What it subscribed to.
+    pub(super) fn subscriptions(&mut self, kind: Kind) -> &mut BTreeSet<TopicId> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+            Kind::Shard => &mut self.shards,
         }
     }
 

@@ -1,8 +1,11 @@
 //! Places to listen on.
 
 use super::error::EngineError;
+use super::stream::Stream;
+use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -88,6 +91,27 @@ impl Listener {
                 let socket = UnixListener::bind(path).map_err(failed)?;
                 Ok((Self::Unix { socket, path: path.clone() }, listen.clone()))
             }
+        }
+    }
+}
+
+impl Listener {
+    /// A connection that waits; and whether it is to be encrypted.
+    ///
+    /// # Errors
+    /// As `accept(2)`.
+    pub(super) fn accept(&self) -> io::Result<(Stream, bool)> {
+        match self {
+            Self::Tcp { socket, tls } => socket.accept().map(|(stream, _)| (Stream::Tcp(stream), *tls)),
+            Self::Unix { socket, .. } => socket.accept().map(|(stream, _)| (Stream::Unix(stream), false)),
+        }
+    }
+
+    /// The socket, for the event loop.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp { socket, .. } => socket,
+            Self::Unix { socket, .. } => socket,
         }
     }
 }

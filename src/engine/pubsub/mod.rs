@@ -5,16 +5,20 @@
 //! subscriber refers to that same buffer (or copies, below 4 KiB), and one gathered write per client ends
 //! the step. No task, channel, lock or allocation per message.
 //!
-//! One event loop serves all clients, so that order per channel holds across publishers by itself. All of
-//! an event loop's state is in `state::Engine`, and nothing in it is shared: more loops beside it, handing
-//! over batches, are possible and not built.
+//! One event loop (`worker`) serves all clients unless told to use more threads. With several, each serves
+//! its share of the clients and knows all subscriptions; `log` is the one order of what they have to know of
+//! each other, `order` what they do with it, `together` how they wake each other. Every client sees what it
+//! would see of a single loop.
 
 mod chunks;
 mod client;
 mod commands;
+mod door;
 mod error;
 mod glob;
 mod listen;
+mod log;
+mod order;
 mod outbox;
 mod output;
 mod registry;
@@ -25,8 +29,11 @@ mod stats;
 mod stream;
 mod sys;
 mod tls;
+mod together;
+mod worker;
 
 pub use error::EngineError;
 pub use listen::Listen;
 pub use server::{Options, Server};
 pub use tls::TlsFiles;
+pub use together::MOST_THREADS;

@@ -15,6 +15,26 @@ pub(super) type TopicId = u32;
 /// Channels without subscribers whose matching patterns are remembered.
 const REMEMBERED: usize = 16 * 1024;
 
+/// The three kinds of subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// SUBSCRIBE
+    Channel,
+    /// PSUBSCRIBE
+    Pattern,
+    /// SSUBSCRIBE
+    Shard,
+}
+
+/// Subscribers of a topic on other event loops.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    /// By event loop; shorter if the last ones have none.
+    counts: Vec<u32>,
+    /// A bit for each event loop that has some.
+    loops: u64,
+}
+
 /// Hashes names with a seed nobody outside knows.
 #[derive(Debug, Clone)]
 struct Seeded(u64);
@@ -67,6 +87,7 @@ struct Matching {
 struct Topic {
     name: Box<[u8]>,
     subscribers: Vec<ClientKey>,
+    elsewhere: Option<Box<Elsewhere>>,
     matching: Matching,
 }
 
@@ -89,15 +110,29 @@ impl Topics {
         &self.topics[id as usize].name
     }
 
-    /// Who is subscribed.
+    /// Who is subscribed on this event loop.
     #[inline]
     pub(super) fn subscribers(&self, id: TopicId) -> &[ClientKey] {
         &self.topics[id as usize].subscribers
     }
 
+    /// How many are subscribed, on whichever event loop.
+    #[inline]
+    pub(super) fn receivers(&self, id: TopicId) -> usize {
+        let topic = &self.topics[id as usize];
+        let elsewhere = topic.elsewhere.as_ref();
+        topic.subscribers.len() + elsewhere.map_or(0, |other| other.counts.iter().sum::<u32>() as usize)
+    }
+
+    /// The other event loops with subscribers, a bit each.
+    #[inline]
+    pub(super) fn loops(&self, id: TopicId) -> u64 {
+        self.topics[id as usize].elsewhere.as_ref().map_or(0, |other| other.loops)
+    }
+
     /// How many are subscribed to this name.
     pub(super) fn count(&self, name: &[u8]) -> usize {
-        self.find(name).map_or(0, |id| self.subscribers(id).len())
+        self.find(name).map_or(0, |id| self.receivers(id))
     }
 
     /// How many names have subscribers.
@@ -132,7 +167,29 @@ impl Topics {
         if let Some(at) = topic.subscribers.iter().position(|&other| other == client) {
             topic.subscribers.swap_remove(at);
         }
-        if topic.subscribers.is_empty() {
+        self.forget_unused(id);
+    }
+
+    /// Notes that another event loop has one subscriber more or less.
+    pub(super) fn change_elsewhere(&mut self, name: &[u8], on: usize, more: bool) {
+        let id = self.intern(name);
+        let other = self.topics[id as usize].elsewhere.get_or_insert_default();
+        if other.counts.len() <= on {
+            other.counts.resize(on + 1, 0);
+        }
+        let count = &mut other.counts[on];
+        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        let bit = 1 << on;
+        other.loops = if *count > 0 { other.loops | bit } else { other.loops & !bit };
+        if other.loops == 0 {
+            self.topics[id as usize].elsewhere = None;
+        }
+        self.forget_unused(id);
+    }
+
+    fn forget_unused(&mut self, id: TopicId) {
+        let topic = &self.topics[id as usize];
+        if topic.subscribers.is_empty() && topic.elsewhere.is_none() {
             let topic = self.topics.remove(id as usize);
             self.ids.remove(&topic.name);
         }
@@ -162,6 +219,30 @@ impl Registry {
     pub(super) fn patterns_mut(&mut self) -> &mut Topics {
         self.generation += 1;
         &mut self.patterns
+    }
+
+    /// The subscriptions of one kind.
+    pub(super) fn topics(&self, kind: Kind) -> &Topics {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => &self.patterns,
+            Kind::Shard => &self.shards,
+        }
+    }
+
+    /// The subscriptions of one kind, to be changed.
+    pub(super) fn topics_mut(&mut self, kind: Kind) -> &mut Topics {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => self.patterns_mut(),
+            Kind::Shard => &mut self.shards,
+        }
+    }
+
+    /// The other event loops that have subscribers of the topic or the patterns, a bit each.
+    pub(super) fn loops(&self, kind: Kind, id: Option<TopicId>, patterns: &[TopicId]) -> u64 {
+        let direct = id.map_or(0, |id| self.topics(kind).loops(id));
+        patterns.iter().fold(direct, |loops, &id| loops | self.patterns.loops(id))
     }
 
     /// Fills `found` with the patterns that match a channel, each compared once per generation.
@@ -215,6 +296,21 @@ mod tests {
         topics.remove(id, 1);
         assert_eq!((topics.count(b"a"), topics.len()), (1, 1));
         topics.remove(id, 2);
+        assert_eq!((topics.find(b"a"), topics.len()), (None, 0));
+    }
+
+    #[test]
+    fn subscribers_elsewhere_count_and_keep_a_topic_alive() {
+        let mut topics = Topics::default();
+        topics.change_elsewhere(b"a", 2, true);
+        topics.change_elsewhere(b"a", 0, true);
+        let id = topics.intern(b"a");
+        topics.add(id, 7);
+        assert_eq!((topics.count(b"a"), topics.subscribers(id), topics.loops(id)), (3, &[7][..], 0b101));
+        topics.remove(id, 7);
+        topics.change_elsewhere(b"a", 2, false);
+        assert_eq!((topics.count(b"a"), topics.loops(id)), (1, 0b001));
+        topics.change_elsewhere(b"a", 0, false);
         assert_eq!((topics.find(b"a"), topics.len()), (None, 0));
     }
 

@@ -86,6 +86,7 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 const NOT_AN_INTEGER: &str = "argument couldn't be parsed into an integer";
+const TOO_SMALL: &str = "argument must be between 1048576 and 9223372036854775807 inclusive";
 const NOT_MEMORY: &str = "argument must be a memory value";
 
 impl Settings {
@@ -118,12 +119,17 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         match name.to_ascii_lowercase().as_str() {
             "maxclients" => self.max_clients = integer(value, 1, u64::from(u32::MAX))? as usize,
-            "proto-max-bulk-len" => self.max_bulk = memory(value)?.clamp(MIB, u32::MAX as usize / 2),
+            "proto-max-bulk-len" => match memory(value)? {
+                0..MIB => return Err(Refusal::Value(TOO_SMALL)),
+                bytes => self.max_bulk = bytes.min(u32::MAX as usize / 2),
+            },
             "client-query-buffer-limit" => self.max_query = memory(value)?.clamp(MIB, u32::MAX as usize / 4),
             "timeout" => self.timeout = integer(value, 0, i32::MAX as u64)?,
             "tcp-keepalive" => self.keepalive = integer(value, 0, i32::MAX as u64)? as u32,
             "client-output-buffer-limit" => self.set_limits(value)?,
             "bind" | "port" | "unixsocket" => return Err(Refusal::Immutable),
+            // What it is already it may be set to.
+            name if FIXED.contains(&(name, value)) => {}
             name if FIXED.iter().any(|(fixed, _)| *fixed == name) => return Err(Refusal::Immutable),
             _ => return Err(Refusal::Unknown),
         }

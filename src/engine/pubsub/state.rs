@@ -1,18 +1,21 @@
 //! The engine's state, and the path of a message through it: bytes in, frames out. No sockets are opened
 //! and no clock is read here.
 
-use super::chunks::CHUNK;
+use super::chunks::{CHUNK, ChunkId};
 use super::client::Client;
 use super::outbox::Outbox;
 use super::output::{Piece, SHARE_FROM};
-use super::registry::{ClientKey, Registry, TopicId, Topics};
+use super::registry::{ClientKey, Kind, Registry, TopicId};
 use super::settings::Settings;
 use super::stats::Rate;
+use super::stream::Stream;
+use super::together::{Peers, Shared};
 use crate::clock::Nanos;
 use crate::wire::resp::{
-    CommandParser, Limits, MESSAGE_HEAD, MessageHead, Protocol, ProtocolError, Writer, messages_to_resp3,
-    publish_channel, publish_run,
+    CommandParser, Limits, MESSAGE_HEAD, MessageHead, Protocol, ProtocolError, Writer, message_length,
+    messages_to_resp3, publish_channel, publish_run,
 };
+use std::sync::Arc;
 
 /// An unfinished command with more arguments than this is not looked at from its beginning again.
 const REMEMBER_FROM: usize = 8;
@@ -43,30 +46,36 @@ pub(super) struct Engine {
     pub(super) run_id: String,
     /// Commands and bytes per second.
     pub(super) rates: [Rate; 3],
-    /// Most bytes ever allocated, as far as it was looked at.
-    pub(super) peak_memory: u64,
+    /// What all event loops share.
+    pub(super) shared: Arc<Shared>,
+    /// This loop's end of it, if there are more.
+    pub(super) peers: Option<Peers>,
     /// Whether a command asked the whole engine to stand still, and until when.
     pub(super) asleep_until: Nanos,
     /// Whether a transaction is being executed.
     pub(super) in_exec: bool,
-    next_id: u64,
     parser: CommandParser,
-    matching: Vec<TopicId>,
+    /// Patterns that match the channel looked up last.
+    pub(super) matching: Vec<TopicId>,
     scratch: Vec<u8>,
 }
 
-/// Where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// PUBLISH
-    Channel,
-    /// SPUBLISH
-    Shard,
+/// What all event loops are started with.
+#[derive(Debug, Clone)]
+pub(super) struct Founding {
+    pub(super) settings: Settings,
+    pub(super) access: Access,
+    /// Wall-clock time of the start, in nanoseconds since 1970.
+    pub(super) started: u64,
+    /// 40 hexadecimal digits that name this run.
+    pub(super) run_id: String,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Engine {
     /// An engine without clients.
-    pub(super) fn new(settings: Settings, access: Access, started: u64, run_id: String) -> Self {
+    pub(super) fn new(founding: Founding, peers: Option<Peers>) -> Self {
+        let Founding { settings, access, started, run_id, shared } = founding;
         let mut out = Outbox::default();
         out.set_limits(settings.limits);
         Self {
@@ -78,10 +87,10 @@ impl Engine {
             started,
             run_id,
             rates: Default::default(),
-            peak_memory: 0,
+            shared,
+            peers,
             asleep_until: 0,
             in_exec: false,
-            next_id: 1,
             parser: CommandParser::default(),
             matching: Vec::new(),
             scratch: Vec::new(),
@@ -89,22 +98,27 @@ impl Engine {
     }
 
     /// Takes in a connection.
-    pub(super) fn admit(&mut self, make: impl FnOnce(u64, bool) -> Client) -> ClientKey {
-        let client = make(self.next_id, self.access.password.is_none());
-        self.next_id += 1;
+    pub(super) fn admit(&mut self, stream: Stream, id: u64) -> ClientKey {
+        let client = Client::new(stream, id, self.access.password.is_none(), self.now);
         self.out.stats.connections += 1;
         self.out.clients.insert(client) as ClientKey
     }
 
     /// Forgets all that a client subscribed to.
     pub(super) fn unsubscribe_all(&mut self, key: ClientKey) {
-        let client = self.out.client_mut(key);
-        let channels = std::mem::take(&mut client.channels);
-        let shards = std::mem::take(&mut client.shards);
-        let patterns = std::mem::take(&mut client.patterns);
-        channels.into_iter().for_each(|id| self.registry.channels.remove(id, key));
-        shards.into_iter().for_each(|id| self.registry.shards.remove(id, key));
-        patterns.into_iter().for_each(|id| self.registry.patterns_mut().remove(id, key));
+        for kind in [Kind::Channel, Kind::Shard, Kind::Pattern] {
+            let ids = std::mem::take(self.out.client_mut(key).subscriptions(kind));
+            if ids.is_empty() {
+                continue;
+            }
+            if self.peers.is_some() {
+                let name = |id: &TopicId| self.registry.topics(kind).name(*id).into();
+                let names = ids.iter().map(name).collect();
+                self.announce(kind, names, false);
+            }
+            let topics = self.registry.topics_mut(kind);
+            ids.into_iter().for_each(|id| topics.remove(id, key));
+        }
     }
 
     /// Takes a client out; its socket closes with it.
@@ -135,6 +149,8 @@ impl Engine {
 
     /// Executes what a client sent: the first `filled` bytes of `buf`, which begin with a command.
     pub(super) fn ingest(&mut self, key: ClientKey, mut buf: Vec<u8>, filled: usize) {
+        // What other loops did before these bytes were read comes before what they ask for.
+        self.catch_up();
         let home = self.out.chunks.reserve();
         let parser = self.out.client_mut(key).parser.take();
         let mut resumed = parser.is_some();
@@ -190,6 +206,9 @@ impl Engine {
         self.out.chunks.fill(home, buf);
         self.out.chunks.release(home);
         self.out.settle_watched(self.now);
+        if let Some(peers) = &mut self.peers {
+            peers.wake_marked();
+        }
     }
 
     /// Keeps the beginning of an unfinished command; says whether there is one.
@@ -228,21 +247,13 @@ impl Engine {
     #[inline]
     fn publish_pipelined(&mut self, key: ClientKey, buf: &mut [u8], home: (u32, u32)) -> usize {
         let Some(channel) = publish_channel(buf) else { return 0 };
-        let id = self.registry.channels.find(channel);
-        self.registry.matching(channel, id, &mut self.matching);
-        let one_by_one = !self.matching.is_empty() || self.out.client(key).is_subscriber();
-        let most = if one_by_one { 1 } else { usize::MAX };
+        let most = if self.out.client(key).is_subscriber() { 1 } else { usize::MAX };
         let run = publish_run(buf, self.settings.max_bulk, most);
         if run.count == 0 {
             return 0;
         }
-        let targets = Targets {
-            topics: &self.registry.channels,
-            id,
-            registry: &self.registry,
-            patterns: &self.matching,
-        };
-        let receivers = targets.fan_out(&mut self.out, &mut self.scratch, &mut buf[..run.length], home);
+        let id = self.place(Kind::Channel, &buf[channel], &buf[..run.length]);
+        let receivers = self.fan_out(Kind::Channel, id, &mut Frames::Own(&mut buf[..run.length]), home);
         self.out.integers(key, receivers, run.count);
         self.out.stats.commands += run.count as u64;
         let client = self.out.client_mut(key);
@@ -253,65 +264,138 @@ impl Engine {
     }
 
     /// Publishes one message; gives how many got it.
-    pub(super) fn publish(&mut self, scope: Scope, channel: &[u8], payload: &[u8]) -> usize {
+    pub(super) fn publish(&mut self, kind: Kind, channel: &[u8], payload: &[u8]) -> usize {
         let mut frame = Vec::with_capacity(channel.len() + payload.len() + 64);
-        let head = if scope == Scope::Shard { MessageHead::Shard } else { MessageHead::Message };
+        let head = if kind == Kind::Shard { MessageHead::Shard } else { MessageHead::Message };
         Writer::new(&mut frame, Protocol::Resp2).message(head, channel, payload);
-        let topics = match scope {
-            Scope::Channel => &self.registry.channels,
-            Scope::Shard => &self.registry.shards,
-        };
-        let id = topics.find(channel);
-        self.matching.clear();
-        if scope == Scope::Channel {
-            self.registry.matching(channel, id, &mut self.matching);
-        }
-        let topics = match scope {
-            Scope::Channel => &self.registry.channels,
-            Scope::Shard => &self.registry.shards,
-        };
-        let targets = Targets { topics, id, registry: &self.registry, patterns: &self.matching };
         let home = self.out.chunks.reserve();
-        let receivers = targets.fan_out(&mut self.out, &mut self.scratch, &mut frame, (home, 0));
+        let id = self.place(kind, channel, &frame);
+        let receivers = self.fan_out(kind, id, &mut Frames::Own(&mut frame), (home, 0));
         self.out.chunks.fill(home, frame);
         self.out.chunks.release(home);
         receivers
+    }
+
+    /// Finds a channel that has subscribers, and notes the patterns that match it.
+    #[inline]
+    pub(super) fn look_up(&mut self, kind: Kind, channel: &[u8]) -> Option<TopicId> {
+        let id = self.registry.topics(kind).find(channel);
+        self.matching.clear();
+        if kind != Kind::Shard {
+            self.registry.matching(channel, id, &mut self.matching);
+        }
+        id
+    }
+
+    /// Delivers RESP2 `message` (or `smessage`) frames, all to the channel that was just looked up, to the
+    /// subscribers of this event loop. Gives the receivers of each frame, on all loops. The frames may be
+    /// turned into RESP3 ones.
+    pub(super) fn fan_out(
+        &mut self,
+        kind: Kind,
+        id: Option<TopicId>,
+        frames: &mut Frames<'_>,
+        home: (ChunkId, u32),
+    ) -> usize {
+        let targets = Targets { registry: &self.registry, kind, id, patterns: &self.matching };
+        targets.deliver(&mut self.out, &mut self.scratch, frames, home);
+        targets.receivers()
+    }
+}
+
+/// Frames to be delivered.
+#[derive(Debug)]
+pub(super) enum Frames<'a> {
+    /// They may be changed.
+    Own(&'a mut [u8]),
+    /// Others read them too.
+    Common(&'a [u8]),
+}
+
+impl Frames<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Common(bytes) => bytes,
+        }
+    }
+
+    fn part(&mut self, from: usize, to: usize) -> Frames<'_> {
+        match self {
+            Self::Own(bytes) => Frames::Own(&mut bytes[from..to]),
+            Self::Common(bytes) => Frames::Common(&bytes[from..to]),
+        }
     }
 }
 
 /// Who gets a message.
 struct Targets<'a> {
-    topics: &'a Topics,
-    id: Option<TopicId>,
     registry: &'a Registry,
+    kind: Kind,
+    id: Option<TopicId>,
     patterns: &'a [TopicId],
 }
 
 impl Targets<'_> {
-    /// Delivers RESP2 `message` (or `smessage`) frames, all to one channel; with patterns, one frame. Channel
-    /// subscribers first, then pattern by pattern, as Redis does. Gives the receivers of each frame. The
-    /// frames may be turned into RESP3 ones.
-    fn fan_out(&self, out: &mut Outbox, scratch: &mut Vec<u8>, frames: &mut [u8], home: (u32, u32)) -> usize {
-        let mut receivers = 0;
-        if let Some(id) = self.id {
-            receivers += self.topics.subscribers(id).len();
-            deliver_to(self.topics.subscribers(id), out, scratch, frames, home);
+    /// How many there are, on all event loops.
+    fn receivers(&self) -> usize {
+        let direct = self.id.map_or(0, |id| self.registry.topics(self.kind).receivers(id));
+        let patterns = self.patterns.iter().map(|&id| self.registry.patterns().receivers(id));
+        direct + patterns.sum::<usize>()
+    }
+
+    fn deliver(
+        &self,
+        out: &mut Outbox,
+        scratch: &mut Vec<u8>,
+        frames: &mut Frames<'_>,
+        home: (ChunkId, u32),
+    ) {
+        if self.patterns.is_empty() {
+            return self.deliver_direct(out, scratch, frames, home);
         }
+        let mut at = 0;
+        while at < frames.bytes().len() {
+            let length = message_length(&frames.bytes()[at..]);
+            let mut frame = frames.part(at, at + length);
+            let home = (home.0, home.1 + at as u32);
+            self.deliver_direct(out, scratch, &mut frame, home);
+            self.deliver_by_pattern(out, scratch, frame.bytes());
+            at += length;
+        }
+    }
+
+    fn deliver_direct(
+        &self,
+        out: &mut Outbox,
+        scratch: &mut Vec<u8>,
+        frames: &mut Frames<'_>,
+        home: (ChunkId, u32),
+    ) {
+        if let Some(id) = self.id {
+            let subscribers = self.registry.topics(self.kind).subscribers(id);
+            deliver_to(subscribers, out, scratch, frames, home);
+        }
+    }
+
+    /// One message, pattern by pattern, after the channel's own subscribers, as Redis does.
+    fn deliver_by_pattern(&self, out: &mut Outbox, scratch: &mut Vec<u8>, message: &[u8]) {
         for &pattern in self.patterns {
-            let mut frame = Vec::new();
+            let subscribers = self.registry.patterns().subscribers(pattern);
+            if subscribers.is_empty() {
+                continue;
+            }
+            let mut frame = Vec::with_capacity(message.len() + 64);
             let mut writer = Writer::new(&mut frame, Protocol::Resp2);
             writer.push(4);
             writer.bulk(b"pmessage");
             writer.bulk(self.registry.patterns().name(pattern));
-            frame.extend_from_slice(&frames[MESSAGE_HEAD..]);
-            let subscribers = self.registry.patterns().subscribers(pattern);
+            frame.extend_from_slice(&message[MESSAGE_HEAD..]);
             let home = out.chunks.reserve();
-            deliver_to(subscribers, out, scratch, &mut frame, (home, 0));
+            deliver_to(subscribers, out, scratch, &mut Frames::Own(&mut frame), (home, 0));
             out.chunks.fill(home, frame);
             out.chunks.release(home);
-            receivers += subscribers.len();
         }
-        receivers
     }
 }
 
@@ -320,26 +404,30 @@ fn deliver_to(
     clients: &[ClientKey],
     out: &mut Outbox,
     scratch: &mut Vec<u8>,
-    frames: &mut [u8],
-    home: (u32, u32),
+    frames: &mut Frames<'_>,
+    home: (ChunkId, u32),
 ) {
     let modern = clients.iter().filter(|&&key| out.client(key).protocol == Protocol::Resp3).count();
-    if modern == clients.len() {
-        to_resp3(frames);
-    }
-    if modern == 0 || modern == clients.len() {
-        let piece = Piece { bytes: frames, home };
+    let changed = match frames {
+        Frames::Own(bytes) if modern > 0 && modern == clients.len() => {
+            to_resp3(bytes);
+            true
+        }
+        _ => false,
+    };
+    let piece = Piece { bytes: frames.bytes(), home };
+    if modern == 0 || changed {
         clients.iter().for_each(|&key| out.deliver(key, piece));
         return;
     }
     let mut twin = std::mem::take(scratch);
     twin.clear();
-    twin.extend_from_slice(frames);
+    twin.extend_from_slice(piece.bytes);
     to_resp3(&mut twin);
     let twin_home = out.chunks.reserve();
-    let (old, new) = (Piece { bytes: frames, home }, Piece { bytes: &twin, home: (twin_home, 0) });
+    let new = Piece { bytes: &twin, home: (twin_home, 0) };
     for &key in clients {
-        let piece = if out.client(key).protocol == Protocol::Resp3 { new } else { old };
+        let piece = if out.client(key).protocol == Protocol::Resp3 { new } else { piece };
         out.deliver(key, piece);
     }
     if twin.len() < SHARE_FROM {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const SAMPLES: usize = 16;
 
 /// Counters since the start or CONFIG RESETSTAT.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stats {
     pub(super) connections: u64,
     pub(super) rejected: u64,
@@ -21,6 +21,29 @@ pub(super) struct Stats {
     pub(super) loops: u64,
     /// Error replies by their first word.
     pub(super) errors: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    /// Adds what another event loop counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.connections, other.connections),
+            (&mut self.rejected, other.rejected),
+            (&mut self.commands, other.commands),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.reads, other.reads),
+            (&mut self.writes, other.writes),
+            (&mut self.cut_by_limit, other.cut_by_limit),
+            (&mut self.cut_by_query, other.cut_by_query),
+            (&mut self.auth_failures, other.auth_failures),
+            (&mut self.loops, other.loops),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
+        for (word, count) in &other.errors {
+            *self.errors.entry(word.clone()).or_default() += count;
+        }
+    }
 }
 
 /// A rate over the last samples, as Redis's `instantaneous_` figures.

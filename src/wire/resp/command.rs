@@ -3,6 +3,7 @@
 use super::inline;
 use super::line::{line_end, short_length, strict_i64};
 use super::{MAX_BULK, MAX_LINE};
+use std::ops::Range;
 
 /// Most arguments announced before a client has authenticated.
 const UNAUTHENTICATED_ARGS: i64 = 10;
@@ -293,28 +294,38 @@ pub fn publish_run(buf: &mut [u8], max_bulk: usize, most: usize) -> PublishRun {
     run
 }
 
+/// Bytes of the `message` push that `frames` begins with, as [`publish_run`] makes them; all bytes if it is
+/// cut short.
+#[must_use]
+pub fn message_length(frames: &[u8]) -> usize {
+    let mut at = 0;
+    for _ in 0..3 {
+        // Behind the mark, and then behind each bulk string.
+        let Some(mark) = frames[at..].iter().position(|&byte| byte == b'$') else { return frames.len() };
+        let Some((length, start)) = short_length(frames, at + mark + 1) else { return frames.len() };
+        at = (start + length + 2).min(frames.len());
+    }
+    at
+}
+
 /// Turns the RESP2 `message` pushes that [`publish_run`] made into RESP3 ones, in place.
 pub fn messages_to_resp3(frames: &mut [u8]) {
     let mut at = 0;
     while at < frames.len() {
         frames[at] = b'>';
-        for _ in 0..3 {
-            // Behind the mark, and then behind each bulk string.
-            at += frames[at..].iter().position(|&byte| byte == b'$').map_or(frames.len(), |to| to + 1);
-            let Some((length, start)) = short_length(frames, at) else { return };
-            at = start + length + 2;
-        }
+        at += message_length(&frames[at..]);
     }
 }
 
-/// The channel of the whole-headed `PUBLISH` that `buf` begins with, if it is one that [`publish_run`] takes.
+/// Where the channel is of the whole-headed `PUBLISH` that `buf` begins with, if it is one that
+/// [`publish_run`] takes.
 #[must_use]
-pub fn publish_channel(buf: &[u8]) -> Option<&[u8]> {
+pub fn publish_channel(buf: &[u8]) -> Option<Range<usize>> {
     if !buf.starts_with(PUBLISH) || buf.get(PUBLISH.len()) != Some(&b'$') {
         return None;
     }
     let (length, start) = short_length(buf, PUBLISH.len() + 1)?;
-    buf.get(start..start + length)
+    (start + length <= buf.len()).then_some(start..start + length)
 }
 
 /// Bytes of a `message` frame before its channel's length; what follows is a `pmessage`'s end as well.

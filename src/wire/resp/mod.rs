@@ -9,8 +9,8 @@ mod line;
 mod reply;
 
 pub use command::{
-    CommandParser, Limits, MESSAGE_HEAD, ProtocolError, PublishRun, Span, messages_to_resp3, publish_channel,
-    publish_run,
+    CommandParser, Limits, MESSAGE_HEAD, ProtocolError, PublishRun, Span, message_length, messages_to_resp3,
+    publish_channel, publish_run,
 };
 pub use encode::{MessageHead, Protocol, PublishFrame, Writer, append_command, append_integer_digits};
 pub use reply::{IntegerRun, Items, Reply, ReplyError, integer_run, scan};

@@ -2,6 +2,8 @@
 
 use super::super::registry::ClientKey;
 use super::super::state::Engine;
+use super::super::together::Peers;
+use super::info::Figures;
 use super::{Args, Client, is, switch};
 use crate::engine::pubsub::client::ReplyMode;
 use crate::wire::resp::Protocol;
@@ -80,7 +82,7 @@ fn line(engine: &Engine, client: &Client) -> Vec<u8> {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={queued} \
          watch=0 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={pending} tot-mem={memory} \
-         events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} \
+         events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} \
          tot-cmds={}\n",
         client.id,
         place.peer,
@@ -101,6 +103,7 @@ fn line(engine: &Engine, client: &Client) -> Vec<u8> {
         if client.protocol == Protocol::Resp3 { 3 } else { 2 },
         text(identity.map(|identity| &identity.lib_name)),
         text(identity.map(|identity| &identity.lib_ver)),
+        engine.peers.as_ref().map_or(0, Peers::me),
         client.bytes_in,
         client.bytes_out,
         client.commands,
@@ -134,76 +137,141 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 pub(super) fn list(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
-    let chosen: Box<dyn Fn(&Client) -> bool> = match &args[2..] {
-        [] => Box::new(|_| true),
+    let wanted = match &args[2..] {
+        [] => Wanted::default(),
         [option, name] if is(option, "type") => match type_named(name) {
-            Some(kind) => Box::new(move |client| has_type(client, kind)),
+            Some(kind) => Wanted { kind: Some(kind), ..Wanted::default() },
             None => return engine.error(key, &unknown_type(name)),
         },
         [option, ids @ ..] if is(option, "id") && !ids.is_empty() => {
             let Some(ids) = ids.iter().map(|id| number(id)).collect::<Option<Vec<_>>>() else {
                 return engine.error(key, b"ERR Invalid client ID");
             };
-            Box::new(move |client| ids.contains(&client.id))
+            Wanted { ids: Some(ids), ..Wanted::default() }
         }
         _ => return engine.error(key, b"ERR syntax error"),
     };
-    let clients = engine.out.clients.iter().map(|(_, client)| client);
-    let mut clients: Vec<&Client> = clients.filter(|client| !client.doomed && chosen(client)).collect();
-    clients.sort_unstable_by_key(|client| client.id);
-    let text = clients.iter().map(|client| line(engine, client)).collect::<Vec<_>>().concat();
+    let mut lines = Vec::new();
+    for answer in engine.ask(Query::Clients(wanted)) {
+        if let Answer::Clients(some) = answer {
+            lines.extend(some);
+        }
+    }
+    lines.sort_unstable();
+    let text = lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>().concat();
     engine.out.reply(key, |out| out.verbatim(&text));
 }
 
-/// What CLIENT KILL looks for; all that is given must hold.
-#[derive(Default)]
-struct Wanted<'a> {
-    id: Option<u64>,
-    peer: Option<&'a [u8]>,
-    local: Option<&'a [u8]>,
+/// What CLIENT LIST and KILL look for; all that is given must hold.
+#[derive(Debug, Default)]
+pub(in super::super) struct Wanted {
+    ids: Option<Vec<u64>>,
+    peer: Option<Vec<u8>>,
+    local: Option<Vec<u8>>,
     kind: Option<&'static str>,
-    user: Option<&'a [u8]>,
+    user: Option<Vec<u8>>,
     older_than: Option<u64>,
-    with_me: bool,
+    /// Not the client with this number.
+    but: Option<u64>,
 }
 
-impl Wanted<'_> {
+impl Wanted {
     fn fits(&self, engine: &Engine, client: &Client) -> bool {
         let place = client.stream.place();
         let age = engine.now.saturating_sub(client.connected_at) / 1_000_000_000;
-        self.id.is_none_or(|id| id == client.id)
-            && self.peer.is_none_or(|peer| peer == place.peer.as_bytes())
-            && self.local.is_none_or(|local| local == place.local.as_bytes())
+        !client.doomed
+            && self.but != Some(client.id)
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&client.id))
+            && self.peer.as_ref().is_none_or(|peer| peer == place.peer.as_bytes())
+            && self.local.as_ref().is_none_or(|local| local == place.local.as_bytes())
             && self.kind.is_none_or(|kind| has_type(client, kind))
-            && self.user.is_none_or(|user| client.authenticated && user == engine.access.user.as_bytes())
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|user| client.authenticated && user == engine.access.user.as_bytes())
             && self.older_than.is_none_or(|seconds| age >= seconds)
     }
 }
 
-fn wanted<'a>(engine: &Engine, mut rest: Args<'a>) -> Result<Wanted<'a>, Vec<u8>> {
-    let mut wanted = Wanted::default();
+/// What a command asks of every event loop.
+#[derive(Debug)]
+pub(in super::super) enum Query {
+    /// Lines of CLIENT LIST.
+    Clients(Wanted),
+    /// CLIENT KILL.
+    Kill(Wanted),
+    /// What INFO tells.
+    Figures,
+}
+
+/// One event loop's part of an answer.
+#[derive(Debug)]
+pub(in super::super) enum Answer {
+    /// Numbers of clients, and their lines.
+    Clients(Vec<(u64, Vec<u8>)>),
+    /// How many were closed.
+    Killed(usize),
+    /// Figures.
+    Figures(Box<Figures>),
+}
+
+impl Engine {
+    /// This event loop's part of an answer.
+    pub(in super::super) fn answer(&mut self, query: &Query) -> Answer {
+        match query {
+            Query::Clients(wanted) => {
+                let clients = self.out.clients.iter().map(|(_, client)| client);
+                let clients = clients.filter(|client| wanted.fits(self, client));
+                Answer::Clients(clients.map(|client| (client.id, line(self, client))).collect())
+            }
+            Query::Kill(wanted) => Answer::Killed(self.kill(wanted)),
+            Query::Figures => Answer::Figures(Box::new(Figures::of(self))),
+        }
+    }
+
+    fn kill(&mut self, wanted: &Wanted) -> usize {
+        let clients = self.out.clients.iter().filter(|(_, client)| wanted.fits(self, client));
+        let found: Vec<ClientKey> = clients.map(|(key, _)| key as ClientKey).collect();
+        for &key in &found {
+            if self.out.executing == Some(key) {
+                // It still gets its answer.
+                self.out.client_mut(key).closing = true;
+            } else {
+                self.unsubscribe_all(key);
+                self.out.doom(key);
+            }
+        }
+        found.len()
+    }
+}
+
+fn wanted(engine: &Engine, key: ClientKey, mut rest: Args<'_>) -> Result<Wanted, Vec<u8>> {
+    let own = engine.out.client(key).id;
+    let mut wanted = Wanted { but: Some(own), ..Wanted::default() };
     while !rest.is_empty() {
         let [option, value, after @ ..] = rest else { return Err(b"ERR syntax error".to_vec()) };
         match () {
             () if is(option, "id") => match number(value).filter(|&id| id > 0) {
                 None => return Err(b"ERR client-id should be greater than 0".to_vec()),
-                id => wanted.id = id,
+                Some(id) => wanted.ids = Some(vec![id]),
             },
-            () if is(option, "maxage") => match number(value).filter(|&age| age > 0) {
-                None => return Err(b"ERR maxage should be greater than 0".to_vec()),
+            () if is(option, "maxage") => match number(value) {
+                None => return Err(b"ERR maxage is not an integer or out of range".to_vec()),
+                Some(0) => return Err(b"ERR maxage should be greater than 0".to_vec()),
                 age => wanted.older_than = age,
             },
             () if is(option, "type") => match type_named(value) {
                 None => return Err(unknown_type(value)),
                 kind => wanted.kind = kind,
             },
-            () if is(option, "addr") => wanted.peer = Some(value),
-            () if is(option, "laddr") => wanted.local = Some(value),
-            () if is(option, "user") && *value == engine.access.user.as_bytes() => wanted.user = Some(value),
-            () if is(option, "user") => return Err([b"ERR No such user '", *value, b"'"].concat()),
-            () if is(option, "skipme") && (is(value, "yes") || is(value, "no")) => {
-                wanted.with_me = is(value, "no")
+            () if is(option, "addr") => wanted.peer = Some(value.to_vec()),
+            () if is(option, "laddr") => wanted.local = Some(value.to_vec()),
+            () if is(option, "user") && *value == engine.access.user.as_bytes() => {
+                wanted.user = Some(value.to_vec());
             }
+            () if is(option, "user") => return Err([b"ERR No such user '", *value, b"'"].concat()),
+            () if is(option, "skipme") && is(value, "yes") => wanted.but = Some(own),
+            () if is(option, "skipme") && is(value, "no") => wanted.but = None,
             () => return Err(b"ERR syntax error".to_vec()),
         }
         rest = after;
@@ -214,34 +282,20 @@ fn wanted<'a>(engine: &Engine, mut rest: Args<'a>) -> Result<Wanted<'a>, Vec<u8>
 pub(super) fn kill(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
     let by_address = args.len() == 3;
     let wanted = if by_address {
-        Ok(Wanted { peer: Some(args[2]), with_me: true, ..Wanted::default() })
+        Ok(Wanted { peer: Some(args[2].to_vec()), ..Wanted::default() })
     } else {
-        wanted(engine, &args[2..])
+        wanted(engine, key, &args[2..])
     };
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(why) => return engine.error(key, &why),
     };
-    let everybody = engine.out.clients.iter().map(|(other, client)| (other as ClientKey, client));
-    let found: Vec<ClientKey> = everybody
-        .filter(|(other, client)| {
-            !client.doomed && (wanted.with_me || *other != key) && wanted.fits(engine, client)
-        })
-        .map(|(other, _)| other)
-        .collect();
-    match (by_address, found.is_empty()) {
-        (true, true) => engine.error(key, b"ERR No such client"),
-        (true, false) => engine.ok(key),
-        (false, _) => engine.out.reply(key, |out| out.integer(found.len() as i64)),
-    }
-    for other in found {
-        if other == key {
-            // It still gets its answer.
-            engine.out.client_mut(key).closing = true;
-        } else {
-            engine.unsubscribe_all(other);
-            engine.out.doom(other);
-        }
+    let killed = |answer: &Answer| if let Answer::Killed(count) = answer { *count } else { 0 };
+    let count: usize = engine.ask(Query::Kill(wanted)).iter().map(killed).sum();
+    match (by_address, count) {
+        (true, 0) => engine.error(key, b"ERR No such client"),
+        (true, _) => engine.ok(key),
+        (false, count) => engine.out.reply(key, |out| out.integer(count as i64)),
     }
 }
 

@@ -50,8 +50,7 @@ fn describe(out: &mut Writer<'_>, spec: &Spec) {
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity);
     words(out, "", spec.flags);
-    // First, last and step of keys: there are none.
-    (0..3).for_each(|_| out.integer(0));
+    spec.keys().iter().for_each(|&place| out.integer(place));
     words(out, "@", spec.categories);
     out.set(0);
     out.set(0);

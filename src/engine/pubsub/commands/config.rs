@@ -1,17 +1,24 @@
 //! CONFIG.
 
+use super::super::log::Event;
 use super::super::registry::ClientKey;
 use super::super::settings::Refusal;
 use super::super::state::Engine;
 use super::super::stats::Stats;
-use super::Args;
+use super::{Args, is};
 
 pub(super) fn get(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
-    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     for pattern in &args[2..] {
-        for setting in engine.settings.find(pattern) {
-            if !found.iter().any(|(name, _)| *name == setting.0) {
-                found.push(setting);
+        for (name, value) in engine.settings.find(pattern) {
+            // A name is shown as it was asked for, what a pattern finds as it is called.
+            let name = if is(pattern, name) {
+                String::from_utf8_lossy(pattern).into_owned()
+            } else {
+                name.to_owned()
+            };
+            if !found.iter().any(|(other, _)| *other == name) {
+                found.push((name, value));
             }
         }
     }
@@ -47,14 +54,33 @@ pub(super) fn set(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
         };
         return engine.error(key, text.as_bytes());
     }
-    engine.out.set_limits(changed.limits);
-    engine.settings = changed;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pairs: Vec<_> = pairs.chunks(2).map(|pair| (text(pair[0]), text(pair[1]))).collect();
+    engine.configure(&pairs);
+    engine.proclaim(Event::Configured(pairs));
     engine.ok(key);
 }
 
+impl Engine {
+    /// Changes settings to values that are known to be good.
+    pub(in super::super) fn configure(&mut self, pairs: &[(String, String)]) {
+        for (name, value) in pairs {
+            // They were tried where the command came in.
+            let _ = self.settings.set(name, value);
+        }
+        self.out.set_limits(self.settings.limits);
+    }
+
+    /// Sets the counters to 0.
+    pub(in super::super) fn reset_stats(&mut self) {
+        self.out.stats = Stats::default();
+        self.rates = Default::default();
+    }
+}
+
 pub(super) fn resetstat(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
-    engine.out.stats = Stats::default();
-    engine.rates = Default::default();
+    engine.reset_stats();
+    engine.proclaim(Event::StatsReset);
     engine.ok(key);
 }
 

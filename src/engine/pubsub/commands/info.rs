@@ -2,33 +2,82 @@
 
 use super::super::registry::ClientKey;
 use super::super::state::Engine;
+use super::super::stats::{Rate, Stats};
 use super::super::sys;
+use super::client::{Answer, Query};
 use super::connection::REDIS_VERSION;
 use super::{Args, is};
 use crate::clock;
 use std::fmt::Write;
 
+/// What all event loops have counted, added up.
+#[derive(Debug, Default)]
+pub(in super::super) struct Figures {
+    stats: Stats,
+    /// Commands, bytes read and bytes written per second.
+    rates: [f64; 3],
+    clients: usize,
+    subscribers: usize,
+    longest_input: usize,
+    longest_output: usize,
+    shared_buffers: usize,
+}
+
+impl Figures {
+    /// What one event loop has counted.
+    pub(super) fn of(engine: &Engine) -> Self {
+        let clients = &engine.out.clients;
+        let longest =
+            |of: fn(&super::Client) -> usize| clients.iter().map(|(_, client)| of(client)).max().unwrap_or(0);
+        Self {
+            stats: engine.out.stats.clone(),
+            rates: engine.rates.each_ref().map(Rate::per_second),
+            clients: clients.len(),
+            subscribers: clients.iter().filter(|(_, client)| client.is_subscriber()).count(),
+            longest_input: longest(|client| client.inbox_filled),
+            longest_output: longest(|client| client.output.pending()),
+            shared_buffers: engine.out.chunks.in_use(),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.stats.add(&other.stats);
+        self.rates.iter_mut().zip(other.rates).for_each(|(sum, rate)| *sum += rate);
+        self.clients += other.clients;
+        self.subscribers += other.subscribers;
+        self.longest_input = self.longest_input.max(other.longest_input);
+        self.longest_output = self.longest_output.max(other.longest_output);
+        self.shared_buffers += other.shared_buffers;
+    }
+}
+
 /// Writes one section's lines.
-type Section = fn(&Engine, &mut String);
+type Section = fn(&Engine, &Figures, &mut String);
 
 /// The sections, in the order in which they are shown.
 const SECTIONS: &[(&str, Section)] = &[
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
-    ("Persistence", |_, text| text.push_str("loading:0\r\nasync_loading:0\r\n")),
+    ("Persistence", |_, _, text| text.push_str("loading:0\r\nasync_loading:0\r\n")),
     ("Stats", stats),
-    ("Replication", |_, text| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
+    ("Replication", |_, _, text| text.push_str("role:master\r\nconnected_slaves:0\r\n")),
     ("CPU", cpu),
     ("Errorstats", errors),
-    ("Cluster", |_, text| text.push_str("cluster_enabled:0\r\n")),
-    ("Keyspace", |_, _| {}),
+    ("Cluster", |_, _, text| text.push_str("cluster_enabled:0\r\n")),
+    ("Keyspace", |_, _, _| {}),
 ];
 
 pub(super) fn info(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
     let asked = &args[1..];
     let all = asked.is_empty()
         || asked.iter().any(|name| ["all", "default", "everything"].iter().any(|all| is(name, all)));
+    let mut figures = Figures::default();
+    for answer in engine.ask(Query::Figures) {
+        if let Answer::Figures(some) = answer {
+            figures.add(&some);
+        }
+    }
     let mut text = String::new();
     for (name, write) in SECTIONS {
         if all || asked.iter().any(|section| is(section, name)) {
@@ -38,10 +87,9 @@ pub(super) fn info(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
             text.push_str("# ");
             text.push_str(name);
             text.push_str("\r\n");
-            write(engine, &mut text);
+            write(engine, &figures, &mut text);
         }
     }
-    engine.peak_memory = engine.peak_memory.max(sys::allocated_bytes());
     engine.out.reply(key, |out| out.verbatim(text.as_bytes()));
 }
 
@@ -55,7 +103,7 @@ macro_rules! lines {
     };
 }
 
-fn server(engine: &Engine, text: &mut String) {
+fn server(engine: &Engine, _: &Figures, text: &mut String) {
     let wall = clock::unix_nanos();
     let uptime = wall.saturating_sub(engine.started) / 1_000_000_000;
     lines!(text,
@@ -73,31 +121,28 @@ fn server(engine: &Engine, text: &mut String) {
         "uptime_in_seconds" uptime,
         "uptime_in_days" uptime / 86_400,
         "hz" 10,
-        "io_threads_active" 0,
+        "io_threads_active" u8::from(engine.shared.loops() > 1),
+        "event_loops" engine.shared.loops(),
     );
 }
 
-fn clients(engine: &Engine, text: &mut String) {
-    let clients = &engine.out.clients;
-    let subscribers = clients.iter().filter(|(_, client)| client.is_subscriber()).count();
-    let longest =
-        |of: fn(&super::Client) -> usize| clients.iter().map(|(_, client)| of(client)).max().unwrap_or(0);
+fn clients(engine: &Engine, figures: &Figures, text: &mut String) {
     lines!(text,
-        "connected_clients" clients.len(),
+        "connected_clients" figures.clients,
         "cluster_connections" 0,
         "maxclients" engine.settings.max_clients,
-        "client_recent_max_input_buffer" longest(|client| client.inbox_filled),
-        "client_recent_max_output_buffer" longest(|client| client.output.pending()),
+        "client_recent_max_input_buffer" figures.longest_input,
+        "client_recent_max_output_buffer" figures.longest_output,
         "blocked_clients" 0,
         "tracking_clients" 0,
-        "pubsub_clients" subscribers,
+        "pubsub_clients" figures.subscribers,
         "watching_clients" 0,
     );
 }
 
-fn memory(engine: &Engine, text: &mut String) {
+fn memory(engine: &Engine, figures: &Figures, text: &mut String) {
     let used = sys::allocated_bytes();
-    let peak = engine.peak_memory.max(used);
+    let peak = engine.shared.peak_memory(used);
     let resident = resident_bytes();
     lines!(text,
         "used_memory" used,
@@ -109,8 +154,8 @@ fn memory(engine: &Engine, text: &mut String) {
         "maxmemory" 0,
         "maxmemory_human" "0B",
         "maxmemory_policy" "noeviction",
-        "mem_clients_normal" engine.out.clients.len() * size_of::<super::Client>(),
-        "mem_shared_buffers_in_use" engine.out.chunks.in_use(),
+        "mem_clients_normal" figures.clients * size_of::<super::Client>(),
+        "mem_shared_buffers_in_use" figures.shared_buffers,
     );
 }
 
@@ -133,17 +178,17 @@ fn human(bytes: u64) -> String {
     }
 }
 
-fn stats(engine: &Engine, text: &mut String) {
-    let stats = &engine.out.stats;
-    let [commands, bytes_in, bytes_out] = &engine.rates;
+fn stats(engine: &Engine, figures: &Figures, text: &mut String) {
+    let stats = &figures.stats;
+    let [commands, bytes_in, bytes_out] = figures.rates;
     lines!(text,
         "total_connections_received" stats.connections,
         "total_commands_processed" stats.commands,
-        "instantaneous_ops_per_sec" commands.per_second() as u64,
+        "instantaneous_ops_per_sec" commands as u64,
         "total_net_input_bytes" stats.bytes_in,
         "total_net_output_bytes" stats.bytes_out,
-        "instantaneous_input_kbps" format_args!("{:.2}", bytes_in.per_second() / 1024.0),
-        "instantaneous_output_kbps" format_args!("{:.2}", bytes_out.per_second() / 1024.0),
+        "instantaneous_input_kbps" format_args!("{:.2}", bytes_in / 1024.0),
+        "instantaneous_output_kbps" format_args!("{:.2}", bytes_out / 1024.0),
         "rejected_connections" stats.rejected,
         "evicted_clients" 0,
         "keyspace_hits" 0,
@@ -161,7 +206,7 @@ fn stats(engine: &Engine, text: &mut String) {
     );
 }
 
-fn cpu(_: &Engine, text: &mut String) {
+fn cpu(_: &Engine, _: &Figures, text: &mut String) {
     let (user, system) = sys::cpu_micros();
     let seconds = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     lines!(text,
@@ -172,8 +217,8 @@ fn cpu(_: &Engine, text: &mut String) {
     );
 }
 
-fn errors(engine: &Engine, text: &mut String) {
-    for (word, count) in &engine.out.stats.errors {
+fn errors(_: &Engine, figures: &Figures, text: &mut String) {
+    for (word, count) in &figures.stats.errors {
         let _ = write!(text, "errorstat_{word}:count={count}\r\n");
     }
 }

@@ -10,6 +10,8 @@ mod server;
 mod table;
 mod transaction;
 
+pub(super) use client::{Answer, Query};
+
 use super::client::Client;
 use super::registry::ClientKey;
 use super::state::Engine;

@@ -2,47 +2,23 @@
 
 use super::super::client::Client;
 use super::super::glob;
-use super::super::registry::{ClientKey, Topics};
-use super::super::state::{Engine, Scope};
+use super::super::registry::{ClientKey, Kind, TopicId, Topics};
+use super::super::state::Engine;
 use super::{Args, is};
 use crate::wire::resp::Writer;
 use std::collections::BTreeSet;
 
 pub(super) fn publish(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
-    let receivers = engine.publish(Scope::Channel, args[1], args[2]);
+    let receivers = engine.publish(Kind::Channel, args[1], args[2]);
     engine.out.reply(key, |out| out.integer(receivers as i64));
 }
 
 pub(super) fn spublish(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
-    let receivers = engine.publish(Scope::Shard, args[1], args[2]);
+    let receivers = engine.publish(Kind::Shard, args[1], args[2]);
     engine.out.reply(key, |out| out.integer(receivers as i64));
 }
 
-/// The three kinds of subscriptions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Channel,
-    Pattern,
-    Shard,
-}
-
 impl Kind {
-    fn topics(self, engine: &mut Engine) -> &mut Topics {
-        match self {
-            Self::Channel => &mut engine.registry.channels,
-            Self::Pattern => engine.registry.patterns_mut(),
-            Self::Shard => &mut engine.registry.shards,
-        }
-    }
-
-    fn of(self, client: &mut Client) -> &mut BTreeSet<u32> {
-        match self {
-            Self::Channel => &mut client.channels,
-            Self::Pattern => &mut client.patterns,
-            Self::Shard => &mut client.shards,
-        }
-    }
-
     /// What confirmations count: shard channels apart from the others.
     fn count(self, client: &Client) -> usize {
         match self {
@@ -97,40 +73,49 @@ pub(super) fn sunsubscribe(engine: &mut Engine, key: ClientKey, args: Args<'_>) 
 }
 
 fn add(engine: &mut Engine, key: ClientKey, names: Args<'_>, kind: Kind) {
+    tell_others(engine, key, names, kind, true);
     for name in names {
-        let id = kind.topics(engine).intern(name);
-        if kind.of(engine.out.client_mut(key)).insert(id) {
-            kind.topics(engine).add(id, key);
+        let topics = engine.registry.topics_mut(kind);
+        let id = topics.intern(name);
+        if engine.out.client_mut(key).subscriptions(kind).insert(id) {
+            topics.add(id, key);
         }
         confirm(engine, key, kind, kind.subscribed(), Some(name));
     }
 }
 
 fn remove(engine: &mut Engine, key: ClientKey, names: Args<'_>, kind: Kind) {
-    if !names.is_empty() {
-        for name in names {
-            if let Some(id) = kind.topics(engine).find(name) {
-                leave(engine, key, kind, id);
-            }
-            confirm(engine, key, kind, kind.unsubscribed(), Some(name));
-        }
-        return;
-    }
-    let all: Vec<u32> = kind.of(engine.out.client_mut(key)).iter().copied().collect();
+    let all: Vec<Vec<u8>> = if names.is_empty() {
+        let ids = engine.out.client_mut(key).subscriptions(kind).iter();
+        ids.map(|&id| engine.registry.topics(kind).name(id).to_vec()).collect()
+    } else {
+        names.iter().map(|name| name.to_vec()).collect()
+    };
     if all.is_empty() {
         return confirm(engine, key, kind, kind.unsubscribed(), None);
     }
-    for id in all {
-        let name = kind.topics(engine).name(id).to_vec();
-        leave(engine, key, kind, id);
-        confirm(engine, key, kind, kind.unsubscribed(), Some(&name));
+    let names: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    tell_others(engine, key, &names, kind, false);
+    for name in names {
+        if let Some(id) = engine.registry.topics(kind).find(name)
+            && engine.out.client_mut(key).subscriptions(kind).remove(&id)
+        {
+            engine.registry.topics_mut(kind).remove(id, key);
+        }
+        confirm(engine, key, kind, kind.unsubscribed(), Some(name));
     }
 }
 
-fn leave(engine: &mut Engine, key: ClientKey, kind: Kind, id: u32) {
-    if kind.of(engine.out.client_mut(key)).remove(&id) {
-        kind.topics(engine).remove(id, key);
+/// Tells the other event loops which subscriptions a client is about to begin or to end.
+fn tell_others(engine: &mut Engine, key: ClientKey, names: Args<'_>, kind: Kind, more: bool) {
+    if engine.peers.is_none() {
+        return;
     }
+    let topics = engine.registry.topics(kind);
+    let own = engine.out.clients[key as usize].subscriptions(kind);
+    let has = |name: &[u8]| topics.find(name).is_some_and(|id: TopicId| own.contains(&id));
+    let changed: BTreeSet<&[u8]> = names.iter().copied().filter(|name| has(name) != more).collect();
+    engine.announce(kind, changed.into_iter().map(Box::from).collect(), more);
 }
 
 fn confirm(engine: &mut Engine, key: ClientKey, kind: Kind, verb: &[u8], name: Option<&[u8]>) {

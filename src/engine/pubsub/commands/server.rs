@@ -1,5 +1,6 @@
 //! Small commands about the server.
 
+use super::super::log::Event;
 use super::super::registry::ClientKey;
 use super::super::state::Engine;
 use super::{Args, is};
@@ -19,7 +20,11 @@ pub(super) fn time(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
     });
 }
 
-pub(super) fn wait(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
+pub(super) fn wait(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
+    let whole = |arg: &[u8]| std::str::from_utf8(arg).is_ok_and(|text| text.parse::<i64>().is_ok());
+    if !args[1..].iter().all(|arg| whole(arg)) {
+        return engine.error(key, b"ERR value is not an integer or out of range");
+    }
     engine.out.reply(key, |out| out.integer(0));
 }
 
@@ -50,7 +55,9 @@ pub(super) fn sleep(engine: &mut Engine, key: ClientKey, args: Args<'_>) {
     let seconds = std::str::from_utf8(args[2]).ok().and_then(|text| text.parse::<f64>().ok());
     match seconds.filter(|seconds| (0.0..=LONGEST_SLEEP).contains(seconds)) {
         Some(seconds) => {
-            engine.asleep_until = engine.now + (seconds * 1e9) as u64;
+            let nanos = (seconds * 1e9) as u64;
+            engine.asleep_until = engine.now + nanos;
+            engine.proclaim(Event::Slept(nanos));
             engine.ok(key);
         }
         None => engine.error(key, b"ERR value is not a valid float"),

@@ -43,6 +43,15 @@ impl Spec {
         matches!(self.name, "pubsub" | "client" | "command" | "config" | "cluster" | "acl" | "debug")
     }
 
+    /// First, last and step of the arguments by which a cluster's client finds the node.
+    pub(super) fn keys(&self) -> [i64; 3] {
+        match self.name {
+            "spublish" => [1, 1, 1],
+            "ssubscribe" | "sunsubscribe" | "watch" => [1, -1, 1],
+            _ => [0, 0, 0],
+        }
+    }
+
     /// The group it is documented in.
     pub(super) fn group(&self) -> &'static str {
         let root = self.name.split('|').next().unwrap_or_default();

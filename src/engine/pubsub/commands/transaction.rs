@@ -23,6 +23,10 @@ pub(super) fn exec(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
     }
     engine.out.reply(key, |out| out.array(transaction.queued.len()));
     engine.in_exec = true;
+    if !transaction.queued.iter().any(|command| concerns_others(command)) {
+        let bytes = transaction.queued.iter().flatten().map(|arg| arg.len() as u64);
+        engine.hold(bytes.sum());
+    }
     for command in &transaction.queued {
         let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
         // It was found when it was queued, and the table does not change.
@@ -30,7 +34,18 @@ pub(super) fn exec(engine: &mut Engine, key: ClientKey, _: Args<'_>) {
             engine.call(key, spec, &args);
         }
     }
+    engine.let_go();
     engine.in_exec = false;
+}
+
+/// Commands that every event loop has a part in. A transaction with one of them is no unit for the clients of
+/// other loops: they can't be asked while they are held up.
+fn concerns_others(command: &[Vec<u8>]) -> bool {
+    let name = match find(&command[0], command.get(1).map(Vec::as_slice)) {
+        Found::Command(spec) => spec.name,
+        Found::NoCommand | Found::NoSubcommand => return false,
+    };
+    matches!(name, "client|list" | "client|kill" | "config|set" | "config|resetstat" | "debug|sleep" | "info")
 }
 
 pub(super) fn discard(engine: &mut Engine, key: ClientKey, _: Args<'_>) {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{baseline, bench, brokers, ci, doctor, gate, report, results, scenario, selftest, serve, shell};
+use super::{
+    baseline, bench, brokers, capacity, ci, doctor, gate, report, results, scenario, selftest, serve, shell,
+};
 
 /// Benchmarks messaging systems and accounts for every message.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Measure systems that are named here, without a scenario.
     Bench(bench::BenchArgs),
+    /// Find the highest rate that still meets an objective.
+    Capacity(capacity::CapacityArgs),
     /// Decide whether a candidate is worse than a base, or than a baseline: for CI.
     Gate(gate::GateArgs),
     /// Keep a finished run for later ones to be compared with.

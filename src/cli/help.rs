@@ -11,7 +11,7 @@ use crate::scenario::nearest;
 
 /// The commands by what they are for. A test holds that each is in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Measure", &["run", "bench"]),
+    ("Measure", &["run", "bench", "capacity"]),
     ("Decide, for CI", &["gate", "baseline"]),
     ("Look at results", &["report", "results"]),
     ("Prepare", &["scenario", "brokers", "serve"]),

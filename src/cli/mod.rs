@@ -5,6 +5,7 @@ mod baseline;
 mod bench;
 mod bench_place;
 pub mod brokers;
+mod capacity;
 mod ci;
 mod doctor;
 pub mod estimate;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     let done = match &typed.command {
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Capacity(args) => capacity::run(args),
         Command::Gate(args) => gate::run(args),
         Command::Baseline(command) => baseline::run(command),
         Command::Scenario(command) => scenario::run(command),

@@ -3,6 +3,7 @@
 mod alike;
 mod article;
 mod baseline;
+mod capacity;
 pub mod charts;
 mod columns;
 mod compare;
@@ -30,6 +31,7 @@ mod tables;
 pub use alike::{unlike_before, unlike_broker};
 pub use article::article;
 pub use baseline::{keep_baseline, unsound};
+pub use capacity::{CapacityReport, Searched};
 pub use columns::{Cell, Column, columns};
 pub use compare::{Compared, Comparison, Difference};
 pub use console::{Page, console, markdown};

@@ -68,9 +68,11 @@ pub fn capacity(
         if let Some(why) = purse.is_spent() {
             return Ok(end(why));
         }
-        let (scenario, point) = (at(plan, rate_per_s, long), point_name(rate_per_s, long));
+        let (mut scenario, point) = (at(plan, rate_per_s, long), point_name(rate_per_s, long));
         let same = |one: &&Tried| one.rate_per_s == rate_per_s && one.long == long;
         let trial = search.tried().iter().filter(same).count() as u32 + unjudged + 1;
+        // As many as there are by now: how many it takes is not known before.
+        scenario.trials.count = trial;
         let seed = trial_seed(plan.scenario, search.tried().len() as u32 + unjudged + 1);
         let target = plan.target;
         let one = TrialPlan { scenario: &scenario, point: &point, target, trial, seed, unlike: None };

@@ -13,7 +13,7 @@ use crate::scenario::nearest;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Measure", &["run", "bench", "capacity"]),
     ("Decide, for CI", &["gate", "baseline"]),
-    ("Look at results", &["report", "results"]),
+    ("Look at results", &["compare", "report", "results"]),
     ("Prepare", &["scenario", "brokers", "serve"]),
     ("Check this machine and this instrument", &["doctor", "selftest"]),
     ("Your shell", &["completions", "man", "help"]),

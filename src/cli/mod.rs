@@ -7,12 +7,14 @@ mod bench_place;
 pub mod brokers;
 mod capacity;
 mod ci;
+mod compare;
 mod doctor;
 pub mod estimate;
 mod exit;
 mod gate;
 mod gate_plan;
 mod help;
+mod metrics;
 mod observe;
 pub mod report;
 pub mod results;
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Scenario(command) => scenario::run(command),
         Command::Brokers(args) => brokers::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::run(args),
         Command::Results(command) => results::run(command),
         Command::Selftest(args) => selftest::run(args),

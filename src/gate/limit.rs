@@ -13,6 +13,11 @@ const MACHINE_SHARE: f64 = 0.9;
 /// Share of a link's speed that payloads can fill: frames, headers and acknowledgements take the rest.
 const LINK_SHARE: f64 = 0.8;
 
+/// The machine kept everybody waiting, also those that had nothing to do with the traffic.
+const DISTURBED: [ReasonCode; 3] = [ReasonCode::Hiccups, ReasonCode::Steal, ReasonCode::RunDelay];
+/// The generator alone was late.
+const LATE: [ReasonCode; 2] = [ReasonCode::HarnessSaturated, ReasonCode::PacerLag];
+
 /// What stood in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,7 +39,7 @@ impl Bottleneck {
         match self {
             Self::Broker => "the broker",
             Self::Generator => "the generator",
-            Self::Machine => "the machine, which both share",
+            Self::Machine => "the machine",
             Self::Network => "the network",
         }
     }
@@ -67,7 +72,8 @@ pub fn limit(record: &TrialRecord, supply: &Supply) -> Limit {
         .or_else(|| at_ceiling(record, supply))
         .or_else(|| one_core(record))
         .or_else(|| full(record, supply))
-        .or_else(|| late(record));
+        .or_else(|| says(record, &DISTURBED, Bottleneck::Machine))
+        .or_else(|| says(record, &LATE, Bottleneck::Generator));
     found.unwrap_or_else(|| {
         let cores = record.resources.broker_cores;
         let evidence = match cores {
@@ -115,10 +121,10 @@ fn full(record: &TrialRecord, supply: &Supply) -> Option<Limit> {
     })
 }
 
-fn late(record: &TrialRecord) -> Option<Limit> {
-    let own = [ReasonCode::HarnessSaturated, ReasonCode::PacerLag];
-    let reason = record.verdict.reasons.iter().find(|reason| own.contains(&reason.code))?;
-    Some(Limit { what: Bottleneck::Generator, evidence: reason.text.clone() })
+/// What the trial's own verdict holds against it.
+fn says(record: &TrialRecord, codes: &[ReasonCode], what: Bottleneck) -> Option<Limit> {
+    let reason = record.verdict.reasons.iter().find(|reason| codes.contains(&reason.code))?;
+    Some(Limit { what, evidence: reason.text.clone() })
 }
 
 #[cfg(test)]
@@ -158,7 +164,11 @@ mod tests {
         assert_eq!(named(|r| r.resources.broker_cores = Some(6.5)), Bottleneck::Machine);
         assert_eq!(named(|r| r.payload_bytes = 10_240), Bottleneck::Network);
         let late = Reason { code: ReasonCode::PacerLag, text: "pacer lag p99 900 µs".into() };
-        assert_eq!(named(|r| r.verdict.reasons.push(late)), Bottleneck::Generator);
+        assert_eq!(named(|r| r.verdict.reasons.push(late.clone())), Bottleneck::Generator);
+        let hiccups =
+            Reason { code: ReasonCode::Hiccups, text: "an idle sleeper's p99 was 5000 µs late".into() };
+        let both = |r: &mut TrialRecord| r.verdict.reasons.extend([late.clone(), hiccups.clone()]);
+        assert_eq!(named(both), Bottleneck::Machine, "the generator is late because everybody is");
     }
 
     #[test]

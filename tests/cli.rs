@@ -160,3 +160,95 @@ fn a_sweep_has_its_point_in_every_row_and_a_chart_over_its_key() {
     let output = busmark(dir.path(), &["run", "short.toml", "--dry-run", "--expect", expect]);
     assert!(stdout(&output).contains("bus[rate=1k/s]#2"), "{}", stdout(&output));
 }
+
+/// A scenario whose rates are in memory, so that a search takes seconds.
+fn capacity(dir: &Path, more: &[&str]) -> Output {
+    let rate = ["--set", "workload.rate=20k/s"];
+    let objective = ["--expect", "delivery_time_us_p99 <= 50ms", "--confirm-for", "500ms", "--quiet"];
+    busmark(dir, &[&["capacity", "short.toml"], &rate[..], &objective[..], more].concat())
+}
+
+#[test]
+fn a_search_for_capacity_ends_with_its_budget_goes_on_where_it_ended_and_is_no_other_ones() {
+    let dir = folder_with(SHORT);
+    let output = capacity(dir.path(), &["--budget", "4s", "--json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let first: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let attempts = |report: &serde_json::Value| report["targets"][0]["attempts"].as_array().unwrap().clone();
+    assert!(!attempts(&first).is_empty(), "{first}");
+    assert!(first["targets"][0]["unfinished"].as_str().unwrap().contains("budget"), "{first}");
+    let kept = dir.path().join("results/latest").canonicalize().unwrap();
+    let kept = kept.to_str().unwrap();
+    let output = capacity(dir.path(), &["--budget", "4s", "--resume", kept]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("not finished") && stdout(&output).contains("--resume"),
+        "{}",
+        stdout(&output)
+    );
+    let latest = dir.path().join("results/latest");
+    let second = std::fs::read_to_string(latest.join("capacity.json")).unwrap();
+    let second: serde_json::Value = serde_json::from_str(&second).unwrap();
+    let (before, after) = (attempts(&first), attempts(&second));
+    assert!(
+        after.len() > before.len() && after.starts_with(&before),
+        "{} then {}",
+        before.len(),
+        after.len()
+    );
+    assert!(latest.join("charts/capacity-bus.svg").is_file());
+    let output = capacity(dir.path(), &["--expect", "lost == 0", "--resume", kept]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("another objective"), "{}", stderr(&output));
+    let output = busmark(dir.path(), &["capacity", "short.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--expect"), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_ends_a_search_for_capacity_and_keeps_what_is_known() {
+    let dir = folder_with(SHORT);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_busmark"))
+        .args(["capacity", "short.toml", "--expect", "lost == 0", "--set", "workload.rate=20k/s"])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("bus at ") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "a trial is over first");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let kept = std::fs::read_to_string(dir.path().join("results/latest/capacity.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert!(!kept["targets"][0]["attempts"].as_array().unwrap().is_empty(), "{kept}");
+    assert_eq!(kept["targets"][0]["unfinished"], "it was interrupted");
+}
+
+#[test]
+fn two_runs_are_compared_by_what_each_is_better_at() {
+    let dir = folder_with(SHORT);
+    let faster =
+        SHORT.replace("driver = \"loopback\"", "driver = \"loopback\"\noptions = { delay = \"5ms\" }");
+    std::fs::write(dir.path().join("slow.toml"), faster.replace("name = \"short\"", "name = \"slow\""))
+        .unwrap();
+    let latest = || dir.path().join("results/latest").canonicalize().unwrap();
+    let mut runs = Vec::new();
+    for scenario in ["short.toml", "slow.toml"] {
+        busmark(dir.path(), &["run", scenario, "--trials", "4", "--no-calibration", "--quiet"]);
+        runs.push(latest().display().to_string());
+    }
+    let output = busmark(dir.path(), &["compare", &runs[1], &runs[0], "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let versus: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let p50 =
+        versus["findings"].as_array().unwrap().iter().find(|one| one["column"] == "delivery_time_us_p50");
+    assert_eq!(p50.unwrap()["better"], 1, "no delay is better than 5 ms: {versus}");
+    let text = stdout(&busmark(dir.path(), &["compare", &runs[1], &runs[0]]));
+    assert!(text.contains("delivery time p50: short-") && text.contains("another scenario"), "{text}");
+}

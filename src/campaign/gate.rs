@@ -36,13 +36,18 @@ pub struct GateEnding {
 }
 
 /// Time spent, and what may be spent.
-struct Purse {
+pub(super) struct Purse {
     clock: Clock,
     budget: Option<Duration>,
-    trials: u32,
+    pub(super) trials: u32,
 }
 
 impl Purse {
+    /// Full.
+    pub(super) fn new(budget: Option<Duration>) -> Self {
+        Self { clock: Clock::real(), budget, trials: 0 }
+    }
+
     fn spent(&self) -> Nanos {
         self.clock.now()
     }
@@ -53,7 +58,7 @@ impl Purse {
     }
 
     /// Why there is no time for another trial, if there is none.
-    fn is_spent(&self) -> Option<String> {
+    pub(super) fn is_spent(&self) -> Option<String> {
         let budget = self.budget?;
         let next = if self.trials == 0 { Duration::ZERO } else { self.each() };
         let over = Duration::from_nanos(self.spent()) + next > budget;
@@ -80,7 +85,7 @@ pub fn gate(
     observer: &mut impl Observer,
 ) -> std::io::Result<GateEnding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut purse = Purse { clock: Clock::real(), budget: plan.budget, trials: 0 };
+    let mut purse = Purse::new(plan.budget);
     let mut missing: Vec<String> = Vec::new();
     let mut numbers = [0u32; 2];
     loop {

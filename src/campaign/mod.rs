@@ -1,6 +1,7 @@
 //! Decides which trial comes next, and hands on what came out of each as soon as it is there.
 
 mod calibrate;
+mod capacity;
 mod gate;
 mod interrupt;
 mod noise;
@@ -9,6 +10,7 @@ mod selftest;
 mod unlike;
 
 pub use calibrate::{Calibration, alike, calibrate};
+pub use capacity::{CapacityEnding, CapacityPlan, capacity, point_name, rate_name};
 pub use gate::{GateEnding, GatePlan, gate};
 pub use interrupt::Interrupt;
 pub use noise::{Noise, Spread, noise};

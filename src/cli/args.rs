@@ -1,10 +1,14 @@
 //! What was typed, as typed. Nothing but `cli` sees this.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{baseline, bench, brokers, ci, doctor, gate, report, results, scenario, selftest, serve, shell};
+use super::{
+    baseline, bench, brokers, capacity, ci, compare, doctor, gate, report, results, scenario, selftest,
+    serve, shell,
+};
 
 /// Benchmarks messaging systems and accounts for every message.
 #[derive(Debug, Parser)]
@@ -30,6 +34,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Measure systems that are named here, without a scenario.
     Bench(bench::BenchArgs),
+    /// Find the highest rate that still meets an objective.
+    Capacity(capacity::CapacityArgs),
     /// Decide whether a candidate is worse than a base, or than a baseline: for CI.
     Gate(gate::GateArgs),
     /// Keep a finished run for later ones to be compared with.
@@ -40,6 +46,8 @@ pub(super) enum Command {
     Scenario(scenario::ScenarioCommand),
     /// Show which brokers can be driven from here, or fetch them.
     Brokers(brokers::BrokersArgs),
+    /// Say which of two runs is better at what.
+    Compare(compare::CompareArgs),
     /// Render finished runs again, alone or side by side.
     Report(report::ReportArgs),
     /// List or prune finished runs.
@@ -104,6 +112,9 @@ pub(super) struct MeasureArgs {
     /// Treat SUSPECT like INVALID.
     #[arg(long)]
     pub(super) strict: bool,
+    /// Serve a page of OpenMetrics at this address while it goes on, such as 127.0.0.1:9464; port 0 picks one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) metrics: Option<SocketAddr>,
     /// What a CI job gets to read.
     #[command(flatten)]
     pub(super) ci: ci::CiArgs,

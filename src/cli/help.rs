@@ -11,9 +11,9 @@ use crate::scenario::nearest;
 
 /// The commands by what they are for. A test holds that each is in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Measure", &["run", "bench"]),
+    ("Measure", &["run", "bench", "capacity"]),
     ("Decide, for CI", &["gate", "baseline"]),
-    ("Look at results", &["report", "results"]),
+    ("Look at results", &["compare", "report", "results"]),
     ("Prepare", &["scenario", "brokers", "serve"]),
     ("Check this machine and this instrument", &["doctor", "selftest"]),
     ("Your shell", &["completions", "man", "help"]),

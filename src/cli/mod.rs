@@ -5,13 +5,16 @@ mod baseline;
 mod bench;
 mod bench_place;
 pub mod brokers;
+mod capacity;
 mod ci;
+mod compare;
 mod doctor;
 pub mod estimate;
 mod exit;
 mod gate;
 mod gate_plan;
 mod help;
+mod metrics;
 mod observe;
 pub mod report;
 pub mod results;
@@ -39,10 +42,12 @@ pub fn main() -> ExitCode {
     let done = match &typed.command {
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Capacity(args) => capacity::run(args),
         Command::Gate(args) => gate::run(args),
         Command::Baseline(command) => baseline::run(command),
         Command::Scenario(command) => scenario::run(command),
         Command::Brokers(args) => brokers::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::run(args),
         Command::Results(command) => results::run(command),
         Command::Selftest(args) => selftest::run(args),

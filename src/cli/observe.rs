@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use super::exit::complain;
+use super::metrics::Metrics;
 use crate::campaign::{Calibration, Observer};
 use crate::clock::{Clock, unix_nanos};
 use crate::measure::{Host, Live};
@@ -16,6 +17,7 @@ pub(super) struct Keeper {
     folder: ResultsFolder,
     calibrations: Vec<Calibration>,
     progress: Progress,
+    metrics: Option<Metrics>,
 }
 
 impl Keeper {
@@ -25,7 +27,12 @@ impl Keeper {
             (false, true) => Progress::bar(),
             (false, false) => Progress::lines(Clock::real()),
         };
-        Self { folder, calibrations, progress }
+        Self { folder, calibrations, progress, metrics: None }
+    }
+
+    /// The same, that also tells a page how it is going.
+    pub(super) fn serving(self, metrics: Option<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// What is known so far of how the run came about.
@@ -46,6 +53,9 @@ impl Keeper {
 
 impl Observer for Keeper {
     fn live(&mut self, live: &Live<'_>) {
+        if let Some(metrics) = &mut self.metrics {
+            metrics.live(live);
+        }
         if let Some(line) = self.progress.update(live) {
             complain(&line);
         }
@@ -61,6 +71,9 @@ impl Observer for Keeper {
         let ceiling = self.calibrations.iter().find(of).map(|known| known.ceiling_per_s);
         record.percent_of_ceiling =
             record.publishes_per_s.zip(ceiling).map(|(rate, ceiling)| 100.0 * rate / ceiling);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.finished(record);
+        }
         let trial = Trial::of(outcome.record, &outcome.collected.totals);
         let (log, start) = (&outcome.collected.log, outcome.started_unix_nanos);
         self.folder.write_log(&trial.record, log, start).map_err(io::Error::other)?;

@@ -8,6 +8,7 @@ use super::args::{MeasureArgs, RunArgs};
 use super::ci::{self, Suite};
 use super::estimate::estimate;
 use super::exit::{Exit, complain, say};
+use super::metrics::Metrics;
 use super::observe::{self, Keeper};
 use super::terminal;
 use crate::campaign::{self, Calibration, Ending, Interrupt};
@@ -42,13 +43,15 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When results can't be written or the machine refuses something.
 pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
+    let metrics = args.metrics.map(Metrics::serve).transpose().context("could not serve --metrics")?;
+    metrics.iter().for_each(|metrics| complain(&format!("metrics at {}", metrics.url())));
     let interrupt = Interrupt::listen().context("could not listen for Ctrl-C")?;
     let started = unix_nanos();
     let calibrations = if args.no_calibration { Vec::new() } else { calibrations(scenario, args.quiet)? };
     let manifest = observe::manifest(text, scenario, &calibrations);
     let folder = ResultsFolder::create(&args.out, started, manifest)
         .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
-    let mut keeper = Keeper::new(folder, calibrations, args.quiet);
+    let mut keeper = Keeper::new(folder, calibrations, args.quiet).serving(metrics);
     let ending = campaign::run(scenario, &interrupt, &mut keeper)?;
     let folder = keeper.finish(ending.interrupted)?;
     let records: Vec<TrialRecord> = folder.trials().iter().map(|trial| trial.record.clone()).collect();

@@ -37,6 +37,16 @@ impl Host {
         }
     }
 
+    /// Speed of the fastest network interface, bytes per second; loopback has none.
+    #[must_use]
+    pub fn link_bytes_per_s(&self) -> Option<f64> {
+        let links = fs::read_dir(self.path("sys/class/net")).into_iter().flatten().flatten();
+        let megabits = links.filter_map(|link| {
+            fs::read_to_string(link.path().join("speed")).ok()?.trim().parse::<f64>().ok()
+        });
+        megabits.filter(|speed| *speed > 0.0).max_by(f64::total_cmp).map(|speed| speed * 1e6 / 8.0)
+    }
+
     /// Of all cores.
     fn governors(&self) -> Vec<String> {
         let cores = fs::read_dir(self.path("sys/devices/system/cpu")).into_iter().flatten().flatten();
@@ -91,6 +101,10 @@ mod tests {
         assert_eq!(host.conditions(None).turbo, Some(true));
         put(&format!("{cpu}/intel_pstate/no_turbo"), "1\n");
         assert_eq!(host.conditions(None).turbo, Some(false), "Intel's own word wins");
+        assert_eq!(host.link_bytes_per_s(), None);
+        put("sys/class/net/lo/speed", "-1\n");
+        put("sys/class/net/eth0/speed", "10000\n");
+        assert_eq!(host.link_bytes_per_s(), Some(1.25e9));
     }
 
     #[test]

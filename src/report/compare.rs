@@ -233,7 +233,7 @@ fn differences(base: &Loaded, runs: &[Loaded]) -> Vec<Difference> {
 }
 
 /// The values of a column in all trials of a target at a point; none if a trial lacks it.
-fn values(run: &Loaded, (target, point): (&str, &str), column: &str) -> Vec<f64> {
+pub(super) fn values(run: &Loaded, (target, point): (&str, &str), column: &str) -> Vec<f64> {
     let Some(column) = columns().into_iter().find(|found| found.name == column) else { return Vec::new() };
     let own = run.trials.iter().map(|trial| &trial.record).filter(|r| r.target == target && r.point == point);
     own.map(|record| column.cell(record).number()).collect::<Option<Vec<f64>>>().unwrap_or_default()

@@ -112,7 +112,11 @@ fn blocks(headlines: &[Headline], width: u16) -> Vec<Block<'_>> {
         while to < headlines.len() && label + widths[from..=to].iter().sum::<usize>() <= usize::from(width) {
             to += 1;
         }
-        let part = |row: &Row| Row { cells: row.cells[from..to].to_vec(), ..row.clone() };
+        let part = |row: &Row| Row {
+            cells: row.cells[from..to].to_vec(),
+            keys: row.keys[from..to].to_vec(),
+            ..row.clone()
+        };
         blocks.push(Block { headlines: &headlines[from..to], rows: rows.iter().map(part).collect() });
         from = to;
     }

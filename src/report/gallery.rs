@@ -9,6 +9,7 @@ use super::error::ReportError;
 use super::files;
 use super::folder::file_name;
 use super::humanise;
+use super::live::{self, Plot};
 use super::loaded::Loaded;
 use super::summary::Headline;
 use super::swept;
@@ -51,6 +52,26 @@ impl Picture {
             Drawing::OverTime(chart) => charts::svg(chart),
             Drawing::Bars(chart) => charts::svg(chart),
             Drawing::OverSwept(chart) => charts::svg(chart),
+        }
+    }
+
+    /// The numbers behind it, pair of axes by pair of axes; none for what shows all its numbers anyway.
+    pub(super) fn plots(&self) -> Vec<Plot> {
+        match &self.drawing {
+            Drawing::Percentiles(chart) => live::percentiles(chart),
+            Drawing::OverTime(chart) => live::over_time(chart),
+            Drawing::OverSwept(chart) => live::over_swept(chart),
+            Drawing::Bars(_) => Vec::new(),
+        }
+    }
+
+    /// Its title, and under which conditions it holds.
+    pub(super) fn caption(&self) -> (&str, &str) {
+        match &self.drawing {
+            Drawing::Percentiles(LatencyByPercentile { title, subtitle, .. })
+            | Drawing::OverTime(OverTime { title, subtitle, .. })
+            | Drawing::OverSwept(OverSwept { title, subtitle, .. })
+            | Drawing::Bars(Bars { title, subtitle, .. }) => (title, subtitle),
         }
     }
 

@@ -3,15 +3,25 @@
 use std::fmt::Write;
 
 use super::error::ReportError;
-use super::gallery;
+use super::gallery::{self, Picture};
+use super::live;
 use super::loaded::Loaded;
-use super::rows;
+use super::rows::{self, Row};
 use super::summary::Headline;
 use super::{console, manifest::TargetManifest};
 use crate::gate::{Answer, Judgement};
 
 /// The look of the page.
 const STYLE: &str = include_str!("../../assets/report.css");
+/// Sorts the table and makes the charts alive.
+const SCRIPT: &str = include_str!("../../assets/report.js");
+/// The charts' library: uPlot 1.6.32 (MIT), licence beside it; with its notice at the top of the file.
+const UPLOT: &str = include_str!("../../assets/uplot/uPlot.iife.min.js");
+/// Its look.
+const UPLOT_STYLE: &str = include_str!("../../assets/uplot/uPlot.min.css");
+/// Whatever the page holds, a browser fetches nothing for it.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
 /// The page of a run: the table first, then what stands against it, charts, the machine, and how to repeat it.
 ///
@@ -22,8 +32,9 @@ pub fn html(run: &Loaded, judgements: &[Judgement]) -> Result<String, ReportErro
     let title = escaped(&run.manifest.scenario);
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    page.raw(&format!("<title>{title}: busmark</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"));
-    page.raw(&format!("<h1>{title}</h1>\n"));
+    page.raw(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n"));
+    page.raw(&format!("<title>{title}: busmark</title>\n<style>\n{UPLOT_STYLE}\n{STYLE}</style>\n</head>\n"));
+    page.raw(&format!("<body>\n<main>\n<h1>{title}</h1>\n"));
     page.line("quiet", &format!("{}; {}", run.manifest.started_at, console::workload(run)));
     table(&mut page, &run.headlines);
     rows::legend(&run.headlines, &rows::rows(&run.headlines))
@@ -33,8 +44,7 @@ pub fn html(run: &Loaded, judgements: &[Judgement]) -> Result<String, ReportErro
     expectations(&mut page, judgements);
     page.heading("Charts");
     for picture in gallery::pictures(run) {
-        // The drawing itself holds its title as text.
-        page.raw(&format!("<figure>{}</figure>\n", picture.svg()?));
+        figure(&mut page, &picture)?;
     }
     page.heading("Repeat it");
     page.raw(&format!("<pre>{}</pre>\n", escaped(&run.manifest.command())));
@@ -42,8 +52,28 @@ pub fn html(run: &Loaded, judgements: &[Judgement]) -> Result<String, ReportErro
     page.details("The scenario with all defaults", &run.manifest.scenario_filled_in);
     systems(&mut page, &run.manifest.targets);
     machine(&mut page, run);
-    page.raw("</body>\n</html>\n");
+    page.raw("<p id=\"said\" class=\"unseen\" role=\"status\"></p>\n</main>\n");
+    page.raw(&format!("<script>{UPLOT}</script>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
     Ok(page.0)
+}
+
+/// A chart as SVG, for paper and without scripts, with its numbers for the script that draws it alive.
+fn figure(page: &mut Page, picture: &Picture) -> Result<(), ReportError> {
+    let svg = picture.svg()?;
+    let (title, conditions) = picture.caption();
+    let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escaped(title)), 1);
+    let plots = picture.plots();
+    if plots.is_empty() {
+        page.raw(&format!("<figure>{svg}</figure>\n"));
+        return Ok(());
+    }
+    let (id, title, conditions) = (escaped(&picture.stem), escaped(title), escaped(conditions));
+    page.raw(&format!("<figure data-plots=\"data-{id}\">\n"));
+    page.raw(&format!("<figcaption><strong>{title}</strong><br>{conditions}</figcaption>\n"));
+    page.raw(&format!("<div class=\"live\"></div>\n<div class=\"still\">{svg}</div>\n"));
+    let data = live::json(&plots);
+    page.raw(&format!("<script type=\"application/json\" id=\"data-{id}\">{data}</script>\n</figure>\n"));
+    Ok(())
 }
 
 /// HTML in the making.
@@ -73,28 +103,42 @@ impl Page {
     fn facts(&mut self, facts: &[(String, String)]) {
         self.raw("<div class=\"wide\"><table class=\"facts\">\n");
         for (name, value) in facts {
-            self.raw(&format!("<tr><td>{}</td><td>{}</td></tr>\n", escaped(name), escaped(value)));
+            self.raw(&format!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",
+                escaped(name),
+                escaped(value)
+            ));
         }
         self.raw("</table></div>\n");
     }
 }
 
+/// One row per target and point, one column per figure; each cell carries what it is put in order by.
 fn table(page: &mut Page, headlines: &[Headline]) {
-    page.raw("<div class=\"wide\"><table>\n<thead><tr><th></th>");
-    for headline in headlines {
-        page.raw(&format!("<th scope=\"col\">{}</th>", escaped(&headline.name())));
-    }
+    let columns = rows::rows(headlines);
+    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"Results\" tabindex=\"0\"><table class=\"sortable\">\n");
+    page.raw("<thead><tr><th scope=\"col\">target</th>");
+    columns.iter().for_each(|c| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(&c.label))));
     page.raw("</tr></thead>\n<tbody>\n");
-    for row in rows::rows(headlines) {
-        let class = if row.begins { " class=\"begins\"" } else { "" };
-        page.raw(&format!("<tr{class}><th scope=\"row\">{}</th>", escaped(&row.label)));
-        for cell in &row.cells {
-            let class = if row.label == "verdict" { format!(" class=\"{cell}\"") } else { String::new() };
-            page.raw(&format!("<td{class}>{}</td>", escaped(cell).replace('\n', "<br>")));
-        }
+    for (index, headline) in headlines.iter().enumerate() {
+        page.raw(&format!("<tr><th scope=\"row\">{}</th>", escaped(&headline.name())));
+        columns.iter().for_each(|column| cell(page, column, index));
         page.raw("</tr>\n");
     }
     page.raw("</tbody></table></div>\n");
+}
+
+fn cell(page: &mut Page, column: &Row, index: usize) {
+    let text = column.cells.get(index).map_or("", String::as_str);
+    let class = if column.label == "verdict" { format!(" class=\"{text}\"") } else { String::new() };
+    let key = column.keys.get(index).copied().flatten();
+    let key = key.map(|key| format!(" data-key=\"{}\"", number(key))).unwrap_or_default();
+    page.raw(&format!("<td{class}{key}>{}</td>", escaped(text).replace('\n', "<br>")));
+}
+
+/// A number as a script reads it.
+fn number(value: f64) -> String {
+    if value == f64::INFINITY { "Infinity".to_owned() } else { value.to_string() }
 }
 
 /// Reasons of verdicts, unlike guarantees, notes, and the state of the folder.
@@ -123,10 +167,25 @@ fn against(page: &mut Page, run: &Loaded) {
 }
 
 fn expectations(page: &mut Page, judgements: &[Judgement]) {
-    if judgements.is_empty() {
-        return;
+    let (claims, own): (Vec<&Judgement>, Vec<&Judgement>) =
+        judgements.iter().partition(|j| j.claim.is_some());
+    if !claims.is_empty() {
+        page.heading("Published claims");
+        judged(page, &claims);
     }
-    page.heading("Expectations");
+    if !own.is_empty() {
+        page.heading("Expectations");
+        judged(page, &own);
+    }
+}
+
+/// One row per judgement: what was said, by whom, the answer, and why.
+fn judged(page: &mut Page, judgements: &[&Judgement]) {
+    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"Judgements\" tabindex=\"0\"><table class=\"words sortable\">\n");
+    page.raw(
+        "<thead><tr><th scope=\"col\">expected</th><th scope=\"col\">of</th><th scope=\"col\">answer</th>",
+    );
+    page.raw("<th scope=\"col\">measured</th></tr></thead>\n<tbody>\n");
     for judgement in judgements {
         let class = match judgement.answer {
             Answer::Holds => "holds",
@@ -135,13 +194,18 @@ fn expectations(page: &mut Page, judgements: &[Judgement]) {
         };
         let (answer, text) = (judgement.answer.name(), escaped(&judgement.text));
         let place = escaped(format!("{} {}", judgement.target, judgement.point).trim_end());
-        let reason = escaped(&judgement.reason);
-        page.raw(&format!("<p>{place}: {text}: <span class=\"{class}\">{answer}</span>: {reason}</p>\n"));
-        if let Some(claim) = &judgement.claim {
-            let source = judgement.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
-            page.line("quiet", &format!("Claim: {claim}{source}"));
-        }
+        let claim = judgement.claim.as_deref().map(|claim| match judgement.source.as_deref() {
+            Some(source) => format!("{} ({})<br>", escaped(claim), escaped(source)),
+            None => format!("{}<br>", escaped(claim)),
+        });
+        let claim = claim.unwrap_or_default();
+        page.raw(&format!("<tr><th scope=\"row\">{claim}<code>{text}</code></th><td>{place}</td>"));
+        page.raw(&format!(
+            "<td class=\"{class}\">{answer}</td><td>{}</td></tr>\n",
+            escaped(&judgement.reason)
+        ));
     }
+    page.raw("</tbody></table></div>\n");
 }
 
 /// The brokers, with the settings that were in force.

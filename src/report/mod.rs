@@ -21,6 +21,7 @@ pub mod humanise;
 mod inventory;
 mod json;
 mod junit;
+mod live;
 mod loaded;
 mod manifest;
 mod openmetrics;

@@ -6,12 +6,14 @@ use super::summary::Headline;
 use crate::measure::Grade;
 
 /// One figure of all targets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     /// What it is.
     pub(super) label: String,
     /// One cell per headline.
     pub(super) cells: Vec<String>,
+    /// What each cell is put in order by; `None` if it isn't a measured number.
+    pub(super) keys: Vec<Option<f64>>,
     /// Begins a group of rows that belong together.
     pub(super) begins: bool,
 }
@@ -38,7 +40,7 @@ pub(super) fn rows(headlines: &[Headline]) -> Vec<Row> {
     let mut all = vec![
         row("verdict", headlines, |h| h.verdict.name().to_owned()),
         row("guarantee", headlines, |h| broken(&h.guarantee)),
-        row("trials", headlines, |h| h.trials.to_string()),
+        ordered(row("trials", headlines, |h| h.trials.to_string()), headlines, |h| Some(h.trials as f64)),
     ];
     let mut group = |rows: Vec<Row>| {
         let begin = all.len();
@@ -90,13 +92,20 @@ fn broken(guarantee: &str) -> String {
 }
 
 fn row(label: &str, headlines: &[Headline], cell: impl Fn(&Headline) -> String) -> Row {
-    Row { label: label.to_owned(), cells: headlines.iter().map(cell).collect(), begins: false }
+    let cells: Vec<String> = headlines.iter().map(cell).collect();
+    Row { label: label.to_owned(), keys: vec![None; cells.len()], cells, begins: false }
+}
+
+/// The row with what its cells are put in order by.
+fn ordered(row: Row, headlines: &[Headline], key: impl Fn(&Headline) -> Option<f64>) -> Row {
+    Row { keys: headlines.iter().map(key).collect(), ..row }
 }
 
 fn estimate(label: &str, headlines: &[Headline], column: &str, unit: fn(f64) -> String) -> Row {
-    row(label, headlines, |headline| {
+    let cells = row(label, headlines, |headline| {
         headline.median(column).map_or_else(|| NOT_MEASURED.to_owned(), |found| with_interval(found, unit))
-    })
+    });
+    ordered(cells, headlines, |headline| headline.median(column).map(|found| found.median))
 }
 
 /// A median, and in brackets the interval it is known to.
@@ -127,10 +136,13 @@ fn latencies(headlines: &[Headline]) -> Vec<Row> {
 /// Loss in sums over all trials: a median would hide the one trial that lost something.
 fn losses(headlines: &[Headline]) -> Vec<Row> {
     let sum = |label: &str, column: &'static str| {
-        row(label, headlines, |h| h.sum(column).map_or_else(|| NOT_MEASURED.to_owned(), humanise::count))
+        let sum = move |h: &Headline| h.sum(column);
+        let cells =
+            row(label, headlines, |h| sum(h).map_or_else(|| NOT_MEASURED.to_owned(), humanise::count));
+        ordered(cells, headlines, |h| sum(h).map(|sum| sum as f64))
     };
     let mut rows = vec![
-        row("lost", headlines, lost),
+        ordered(row("lost", headlines, lost), headlines, |h| h.sum("lost").map(|sum| sum as f64)),
         sum("acknowledged, then lost", "acked_lost"),
         sum("duplicates", "duplicate"),
         sum("disconnects", "disconnects"),

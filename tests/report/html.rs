@@ -9,16 +9,25 @@ fn the_page_is_whole_by_itself_and_starts_with_the_table() {
     let root = tempfile::tempdir().unwrap();
     let folder = fixture::finished(root.path());
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
-    for outside in ["<script", "<link", "src=", "url(", "@import", "https://"] {
+    for outside in
+        ["<script src", "<link", "src=", "url(", "@import", "fetch(", "XMLHttpRequest", "WebSocket("]
+    {
         assert!(!page.contains(outside), "{outside}");
     }
-    // The namespace of SVG is a name, not an address that anything is fetched from.
+    assert!(page.contains("default-src 'none'"), "and a browser is told to fetch nothing");
+    // The namespace of SVG is a name, and uPlot's notice says where it comes from: neither is ever fetched.
     assert_eq!(page.matches("http://").count(), page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+    assert_eq!(
+        page.matches("https://").count(),
+        page.matches("/*! https://github.com/leeoniya/uPlot").count()
+    );
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.find("<table").unwrap() < page.find("<svg").unwrap());
     for words in [
-        "<td class=\"SUSPECT\">SUSPECT</td><td class=\"VALID\">VALID</td>",
-        "<td>205 (0.0205 %)</td><td>0</td>",
+        "<tr><th scope=\"row\">redis-8</th><td class=\"SUSPECT\">SUSPECT</td>",
+        "<tr><th scope=\"row\">nats-2.11</th><td class=\"VALID\">VALID</td>",
+        "<td data-key=\"205\">205 (0.0205 %)</td>",
+        "<td data-key=\"Infinity\">",
         "a sleeper woke 12.0 ms late",
         "Not alike",
         "<pre>busmark run redis-vs-jetstream</pre>",

@@ -2,7 +2,7 @@
 
 use super::{Ending, Interrupt, Observer};
 use crate::gate::{median, variation};
-use crate::measure::statistics::{self, Estimate};
+use crate::measure::statistics::{TWO_SIDED, interval, middle, ranked};
 use crate::measure::{Live, Quantile, Quantiles, TrialRecord};
 use crate::scenario::{Scenario, Target};
 use crate::trial::{TrialError, TrialOutcome};
@@ -103,12 +103,14 @@ fn spread(
     };
     let (a, b): (Vec<f64>, Vec<f64>) = (a.iter().map(value).collect(), b.iter().map(value).collect());
     let all = [a.as_slice(), b.as_slice()].concat();
-    let Estimate { median: ratio, interval, .. } = statistics::ratio(&b, &a)?;
+    // The i-th trials of both ran side by side: the machine's drift falls out of their ratio.
+    let ratios: Vec<f64> = b.iter().zip(&a).map(|(b, a)| b / a).filter(|ratio| !ratio.is_nan()).collect();
+    let ratios = ranked(&ratios)?;
     Some(Spread {
         median_us: median(&all)?,
         variation: variation(&all),
-        ratio,
-        interval: interval.map(|interval| (interval.low, interval.high)),
+        ratio: middle(&ratios),
+        interval: interval(&ratios, TWO_SIDED),
     })
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Quantile;
+use crate::measure::statistics::{self, TWO_SIDED, middle, ranked};
 
 /// Probability with which an interval holds the true median, at least.
 pub const CONFIDENCE: f64 = 0.95;
@@ -31,34 +32,13 @@ pub struct Interval {
 }
 
 impl Estimate {
-    /// Of the values of all trials; `None` without any.
+    /// Of the values of all trials; `None` without any, or with one that is no number.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (count, middle) = (sorted.len(), sorted.len() / 2);
-        let upper = *sorted.get(middle)?;
-        let median = if count % 2 == 1 { upper } else { sorted[middle - 1].midpoint(upper) };
-        let interval = rank(count).map(|rank| Interval { low: sorted[rank], high: sorted[count - 1 - rank] });
-        Some(Self { median, interval, trials: count as u32 })
+        let sorted = ranked(values)?;
+        let interval = statistics::interval(&sorted, TWO_SIDED).map(|(low, high)| Interval { low, high });
+        Some(Self { median: middle(&sorted), interval, trials: sorted.len() as u32 })
     }
-}
-
-/// The innermost rank whose order statistic and its mirror hold the median with [`CONFIDENCE`]:
-/// the median lies below the k-th of n values with the probability of at most k − 1 heads in n tosses.
-fn rank(count: usize) -> Option<usize> {
-    let mut tosses = 0.5f64.powi(i32::try_from(count).ok()?);
-    let mut below = 0.0;
-    let mut found = None;
-    for rank in 0..count / 2 {
-        below += tosses;
-        if 1.0 - 2.0 * below < CONFIDENCE {
-            break;
-        }
-        found = Some(rank);
-        tosses *= (count - rank) as f64 / (rank + 1) as f64;
-    }
-    found
 }
 
 /// How much larger values of one run are than those of another.
@@ -81,18 +61,12 @@ impl Ratio {
     #[must_use]
     pub fn of(values: &[f64], to: &[f64]) -> Option<Self> {
         let (values, to) = (&values[..values.len().min(RATIO_TRIALS)], &to[..to.len().min(RATIO_TRIALS)]);
-        let mut ratios: Vec<f64> =
+        let ratios: Vec<f64> =
             values.iter().flat_map(|value| to.iter().map(move |base| value / base)).collect();
-        if ratios.iter().any(|ratio| ratio.is_nan()) {
-            return None;
-        }
-        ratios.sort_by(f64::total_cmp);
-        let count = ratios.len();
-        let upper = *ratios.get(count / 2)?;
-        let ratio = if count % 2 == 1 { upper } else { ratios[count / 2 - 1].midpoint(upper) };
+        let ratios = ranked(&ratios)?;
         let interval = rank_sum(values.len(), to.len())
-            .map(|rank| Interval { low: ratios[rank], high: ratios[count - 1 - rank] });
-        Some(Self { ratio, interval })
+            .map(|rank| Interval { low: ratios[rank], high: ratios[ratios.len() - 1 - rank] });
+        Some(Self { ratio: middle(&ratios), interval })
     }
 }
 
@@ -148,15 +122,6 @@ mod tests {
         let estimate = Estimate::of(&[5.0, 1.0, 3.0, 2.0, 4.0]).unwrap();
         assert_eq!((estimate.median, estimate.interval, estimate.trials), (3.0, None, 5));
         assert_eq!(Estimate::of(&[]), None);
-    }
-
-    #[test]
-    fn ranks_are_those_of_the_binomial_table() {
-        // Conover, Practical Nonparametric Statistics: k for 95 % and n = 6, 9, 12, 15, 20.
-        for (count, k) in [(6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4), (20, 6)] {
-            assert_eq!(rank(count).map(|rank| rank + 1), Some(k), "n = {count}");
-        }
-        assert_eq!(rank(5), None);
     }
 
     #[test]

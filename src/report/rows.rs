@@ -183,7 +183,9 @@ pub(super) fn reasons(headlines: &[Headline]) -> Vec<(Grade, String)> {
         codes.dedup();
         for code in codes {
             let own: Vec<_> = headline.reasons.iter().filter(|found| found.reason.code == code).collect();
-            let trials: Vec<String> = own.iter().map(|found| found.trial.to_string()).collect();
+            // Several threads of a trial may have the same reason: the first one's words stand for all.
+            let mut trials: Vec<String> = own.iter().map(|found| found.trial.to_string()).collect();
+            trials.dedup();
             let noun = if trials.len() == 1 { "trial" } else { "trials" };
             let (trials, name, text) = (trials.join(", "), code.name(), &own[0].reason.text);
             lines.push((headline.verdict, format!("{}, {noun} {trials}: {name}: {text}", headline.name())));

@@ -78,7 +78,9 @@ impl DriverConfig {
     pub fn servers(&self) -> &'static [Server] {
         match self {
             Self::Loopback(_) => &[],
-            Self::RedisPubsub(_) => &[Server::Redis, Server::Valkey],
+            Self::RedisPubsub(_) | Self::RedisCluster(_) | Self::RedisStreams(_) => {
+                &[Server::Redis, Server::Valkey]
+            }
             Self::NatsCore(_) | Self::Jetstream(_) => &[Server::Nats],
         }
     }
@@ -87,7 +89,12 @@ impl DriverConfig {
     #[must_use]
     pub fn nodes(&self) -> RangeInclusive<u32> {
         match self {
-            Self::Loopback(_) | Self::RedisPubsub(_) | Self::NatsCore(_) | Self::Jetstream(_) => 1..=1,
+            Self::RedisCluster(_) => 3..=16,
+            Self::Loopback(_)
+            | Self::RedisPubsub(_)
+            | Self::RedisStreams(_)
+            | Self::NatsCore(_)
+            | Self::Jetstream(_) => 1..=1,
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::broker::{Server, Transport};
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::options::{
+    AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Storage, StreamConsumer, Trim,
+};
 use super::sweep::Combine;
 use super::words::words;
 
@@ -393,7 +395,7 @@ pub(super) static BROKER: &[Key] = &[
     key(
         "nodes",
         Kind::Whole { min: 1, max: NODES_MAX },
-        Default::Depends("1"),
+        Default::Depends("1, and 3 for redis-cluster"),
         "Servers that form a managed broker; more than one are a cluster.",
     ),
     key(
@@ -446,6 +448,8 @@ const SHARE: Default = Default::Is("0.0");
 pub(super) static DRIVERS: &[(&str, &[Key])] = &[
     ("loopback", LOOPBACK),
     ("redis-pubsub", REDIS_PUBSUB),
+    ("redis-cluster", REDIS_CLUSTER),
+    ("redis-streams", REDIS_STREAMS),
     ("nats-core", NATS_CORE),
     ("jetstream", JETSTREAM),
 ];
@@ -474,6 +478,46 @@ const CLIENT: Key = key(
 );
 
 static REDIS_PUBSUB: &[Key] = &[CLIENT];
+
+static REDIS_CLUSTER: &[Key] = &[key(
+    "mode",
+    Kind::Word(words::<ClusterMode>),
+    Default::Is("\"sharded\""),
+    "SPUBLISH to the node that serves a topic's slot, or PUBLISH, which every node passes on to all others.",
+)];
+
+static REDIS_STREAMS: &[Key] = &[
+    key(
+        "consumer",
+        Kind::Word(words::<StreamConsumer>),
+        Default::Is("\"group\""),
+        "XREADGROUP with XACK, or plain XREAD.",
+    ),
+    key(
+        "max_length",
+        Kind::Whole { min: 0, max: 1_000_000_000_000 },
+        Default::Is("0"),
+        "Entries that each stream keeps (MAXLEN); 0 keeps all. What it drops unread is counted as discarded.",
+    ),
+    key(
+        "trim",
+        Kind::Word(words::<Trim>),
+        Default::Is("\"approximate\""),
+        "How exactly a stream keeps to max_length: MAXLEN ~ or MAXLEN =.",
+    ),
+    key(
+        "aof",
+        Kind::Word(words::<Aof>),
+        Default::Is("\"off\""),
+        "When a server that busmark starts writes its append-only file to disk.",
+    ),
+    key(
+        "batch",
+        Kind::Whole { min: 1, max: 100_000 },
+        Default::Is("100"),
+        "Entries per read, of each stream.",
+    ),
+];
 
 static NATS_CORE: &[Key] = &[CLIENT];
 

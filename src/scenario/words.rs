@@ -2,7 +2,9 @@
 
 use super::broker::{Server, Transport};
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Storage};
+use super::options::{
+    AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Storage, StreamConsumer, Trim,
+};
 use super::sweep::Combine;
 
 /// A value that is one word in a file.
@@ -63,4 +65,22 @@ impl Word for Server {
 
 impl Word for Transport {
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("unix", Self::Unix)];
+}
+
+impl Word for StreamConsumer {
+    const WORDS: &'static [(&'static str, Self)] = &[("group", Self::Group), ("read", Self::Read)];
+}
+
+impl Word for Trim {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("approximate", Self::Approximate), ("exact", Self::Exact)];
+}
+
+impl Word for Aof {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("everysec", Self::EverySecond), ("always", Self::Always)];
+}
+
+impl Word for ClusterMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("sharded", Self::Sharded), ("classic", Self::Classic)];
 }

@@ -159,6 +159,7 @@ fn topology() -> Topology {
         delivery: Delivery::FanOut,
         payload_max: 1024,
         prefix: "bm".to_owned(),
+        every_lane: false,
     }
 }
 

@@ -15,6 +15,7 @@ fn topology() -> Topology {
         delivery: Delivery::FanOut,
         payload_max: 16,
         prefix: "test.".to_owned(),
+        every_lane: false,
     }
 }
 

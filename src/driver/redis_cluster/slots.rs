@@ -62,7 +62,8 @@ impl SlotMap {
                 _ => return None,
             };
             let node = Node { host, port: slot(master.next()?)? };
-            map.ranges.push((from, to, map.index_of(node)));
+            let index = map.index_of(node);
+            map.ranges.push((from, to, index));
         }
         Some(map)
     }

@@ -270,8 +270,7 @@ impl Branch {
                     early.extend_from_slice(bytes);
                     return Ok(false);
                 }
-                Reply::Array(mut items) | Reply::Push(mut items)
-                    if items.next() == Some(Reply::Bulk(b"ssubscribe")) => {}
+                Reply::Array(items) | Reply::Push(items) if is_confirmation(items) => {}
                 Reply::Error(text) if text.starts_with(b"MOVED ") || text.starts_with(b"CLUSTERDOWN") => {
                     elsewhere.extend(channels.get(next).cloned());
                 }
@@ -284,6 +283,10 @@ impl Branch {
         .await?;
         Ok(elsewhere)
     }
+}
+
+fn is_confirmation(mut items: Items<'_>) -> bool {
+    items.next() == Some(Reply::Bulk(b"ssubscribe"))
 }
 
 fn refused(text: &[u8]) -> DriverError {

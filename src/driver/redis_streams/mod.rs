@@ -145,7 +145,7 @@ mod tests {
                 subscriber_connections: connections.min(subscribers), topics,
                 subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
-                payload_max: 16, prefix: "t".to_owned(),
+                payload_max: 16, prefix: "t".to_owned(), every_lane: false,
             };
             let mut seen: HashMap<(u32, String), u32> = HashMap::new();
             for connection in 0..topology.subscriber_connections {

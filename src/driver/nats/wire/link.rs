@@ -53,7 +53,7 @@ impl Link {
     /// that will be read, in bytes.
     pub(super) async fn open(address: &Address, payload_max: usize) -> Result<Self, DriverError> {
         let driver = address.driver;
-        let mut socket = Socket::connect(driver, &address.place, payload_max).await?;
+        let mut socket = Socket::connect(driver, &address.place, None, payload_max).await?;
         let mut talk =
             Talk { driver, max_payload: nats::MAX_PAYLOAD, reason: None, broken: false, ponged: false };
         let mut info: Option<Info> = None;

@@ -140,6 +140,18 @@ impl StreamSubscriber {
         self.came = false;
     }
 
+    /// Sees to it that the next read is under way while the last one is worked on.
+    fn ask_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), DriverError> {
+        if !self.asked {
+            self.ask();
+        }
+        match self.output.poll_write(cx, &mut self.reading) {
+            Poll::Ready(written) => written,
+            // The next call goes on with it.
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Hands over every whole entry that was read; whether there was any.
     fn take(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<bool, DriverError> {
         let mut any = false;
@@ -200,14 +212,7 @@ impl StreamSubscriber {
             }
             ready!(self.output.poll_write(cx, &mut self.reading))?;
             if self.take(each)? {
-                // The next read is under way while this one is worked on.
-                if !self.asked {
-                    self.ask();
-                    if let Poll::Ready(written) = self.output.poll_write(cx, &mut self.reading) {
-                        written?;
-                    }
-                }
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.ask_ahead(cx));
             }
             if self.asked {
                 ready!(self.reading.poll_read(cx))?;

@@ -115,9 +115,11 @@ fn aggregate(buf: &[u8], at: usize) -> Result<Option<(u64, usize)>, ReplyError> 
     }
 }
 
+/// A bulk string, which may be none, and where the next value is.
+type Bulk<'a> = (Option<&'a [u8]>, usize);
+
 /// A bulk string (or none) that begins at `at`, and where the next value is.
-#[expect(clippy::type_complexity, reason = "a value that may be missing, of an answer that may be")]
-fn bulk(buf: &[u8], at: usize) -> Result<Option<(Option<&[u8]>, usize)>, ReplyError> {
+fn bulk(buf: &[u8], at: usize) -> Result<Option<Bulk<'_>>, ReplyError> {
     match value(buf.get(at..).unwrap_or_default())? {
         Some(Value::Leaf(Reply::Bulk(bytes), length)) => Ok(Some((Some(bytes), at + length))),
         Some(Value::Leaf(Reply::Null, length)) => Ok(Some((None, at + length))),
@@ -132,8 +134,11 @@ mod tests {
     use crate::wire::resp::{Protocol, Writer};
     use proptest::prelude::*;
 
+    /// A stream's name and its entries.
+    type Stream = (String, Vec<(EntryId, Vec<u8>)>);
+
     /// An answer with these entries, by stream.
-    fn answer(streams: &[(String, Vec<(EntryId, Vec<u8>)>)]) -> Vec<u8> {
+    fn answer(streams: &[Stream]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut out = Writer::new(&mut bytes, Protocol::Resp2);
         out.array(streams.len());
@@ -153,7 +158,7 @@ mod tests {
     }
 
     /// Reads `bytes` as they come, `step` at a time.
-    fn read(bytes: &[u8], step: usize) -> Vec<(String, Vec<(EntryId, Vec<u8>)>)> {
+    fn read(bytes: &[u8], step: usize) -> Vec<Stream> {
         let (mut entries, mut got) = (Entries::default(), Vec::new());
         let (mut start, mut end) = (0, 0);
         while start < bytes.len() {

@@ -203,9 +203,32 @@ fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
     let nats_core = any::<bool>().prop_map(|wire| {
         DriverConfig::NatsCore(NatsCoreOptions { client: if wire { Client::Wire } else { Client::Library } })
     });
+    let cluster = any::<bool>().prop_map(|classic| {
+        let mode = if classic { ClusterMode::Classic } else { ClusterMode::Sharded };
+        DriverConfig::RedisCluster(RedisClusterOptions { mode })
+    });
+    let streams = (0usize..2, 0u64..1000, any::<bool>(), 1u32..1000).prop_map(
+        |(consumer, max_length, exact, batch)| {
+            DriverConfig::RedisStreams(RedisStreamsOptions {
+                consumer: [StreamConsumer::Group, StreamConsumer::Read][consumer],
+                max_length,
+                trim: if exact { Trim::Exact } else { Trim::Approximate },
+                aof: Aof::Off,
+                batch,
+            })
+        },
+    );
     prop_oneof![
         (loopback(), Just(Broker::None)),
         (redis, redis_broker()),
+        (
+            cluster,
+            (3u32..17).prop_map(|nodes| {
+                let config = Vec::new();
+                Broker::Managed(Managed { server: Server::Valkey, nodes, transport: Transport::Tcp, config })
+            })
+        ),
+        (streams, Just(Broker::External { url: "rediss://ann:${PW}@example:6379/0?ca=x".to_owned() })),
         (nats_core, managed(false)),
         (jetstream(), managed(false)),
     ]

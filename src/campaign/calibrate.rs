@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::scenario::{
-    Broker, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate, Scenario,
-    Target, Trials, Workload,
+    Broker, Client, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate,
+    RedisPubsubOptions, Scenario, Target, Trials, Workload,
 };
 use crate::target;
 use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
@@ -78,6 +78,10 @@ impl std::fmt::Display for Calibration {
 pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result<Option<Target>> {
     let (driver, protocol, scheme) = match driver {
         DriverConfig::RedisPubsub(_) => (driver.clone(), "resp", "redis"),
+        // The peer keeps no streams and is no cluster: channels of the same client stand in for them.
+        DriverConfig::RedisStreams(_) | DriverConfig::RedisCluster(_) => {
+            (DriverConfig::RedisPubsub(RedisPubsubOptions { client: Client::Wire }), "resp", "redis")
+        }
         // A stream needs a server that keeps it; what its driver costs on the way is that of core messages.
         DriverConfig::NatsCore(NatsCoreOptions { client })
         | DriverConfig::Jetstream(JetstreamOptions { client, .. }) => {

@@ -56,7 +56,10 @@ pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> an
     let folder = keeper.finish(ending.interrupted)?;
     let records: Vec<TrialRecord> = folder.trials().iter().map(|trial| trial.record.clone()).collect();
     let judgements = gate::judge(&scenario.expects, &records);
-    print(args, &folder, &judgements)?;
+    // Without a single trial there is no result to print; why was said when each target was left out.
+    if !records.is_empty() {
+        print(args, &folder, &judgements)?;
+    }
     publish(args, &folder, &judgements)?;
     Ok(exit(args, &ending, &records, &judgements).code())
 }

@@ -18,8 +18,12 @@ mod guarantees;
 pub mod loopback;
 pub mod nats;
 mod open;
+pub mod redis;
+pub mod redis_cluster;
 pub mod redis_pubsub;
+pub mod redis_streams;
 mod socket;
+mod tls;
 
 pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
@@ -67,6 +71,12 @@ pub trait Driver: Clone + Send + 'static {
     /// # Errors
     /// `Disconnected` if the system can't be reached any more.
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError>;
+
+    /// What its connections met on the way that a reader of the result has to know, such as redirections, in
+    /// words; asked for when they are gone. Empty where nothing happened.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Removes what `prepare` created.
     ///

@@ -3,9 +3,11 @@
 
 use super::loopback::Loopback;
 use super::nats::{library, wire};
+use super::redis_cluster::{ClassicCluster, ShardedCluster};
 use super::redis_pubsub::{LibraryClient, WireClient};
+use super::redis_streams::RedisStreams;
 use super::{Driver, DriverError};
-use crate::scenario::{Client, DriverConfig};
+use crate::scenario::{Client, ClusterMode, DriverConfig};
 
 /// What to do with a driver once it is known which one it is.
 pub trait Visitor {
@@ -35,6 +37,11 @@ pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<
         DriverConfig::Jetstream(options) => match options.client {
             Client::Wire => Ok(visitor.visit(wire::Jetstream::new(url, options)?)),
             Client::Library => Ok(visitor.visit(library::Jetstream::new(url, options))),
+        },
+        DriverConfig::RedisStreams(options) => Ok(visitor.visit(RedisStreams::new(url, options)?)),
+        DriverConfig::RedisCluster(options) => match options.mode {
+            ClusterMode::Classic => Ok(visitor.visit(ClassicCluster::new(url)?)),
+            ClusterMode::Sharded => Ok(visitor.visit(ShardedCluster::new(url)?)),
         },
     }
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
+use super::tls::Tls;
 use super::{DriverError, ErrorKind};
 
 /// Connecting, and each exchange that sets a connection up, may take this long.
@@ -57,17 +59,20 @@ pub(super) struct Socket {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
-    /// Connects, within [`SETUP_LIMIT`]. `payload_max`: the longest payload that will be read, in bytes.
+    /// Connects, within [`SETUP_LIMIT`], encrypted where there is a `tls`. `payload_max`: the longest payload that
+    /// will be read, in bytes.
     pub(super) async fn connect(
         driver: &'static str,
         place: &Place,
+        tls: Option<&Tls>,
         payload_max: usize,
     ) -> Result<Self, DriverError> {
         let error = |what| DriverError::new(ErrorKind::Disconnected, driver, what);
-        let stream = match timeout(SETUP_LIMIT, Stream::connect(place)).await {
+        let stream = match timeout(SETUP_LIMIT, Stream::connect(place, tls)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(cause)) => return Err(error(format!("can't connect to {place}")).source(cause)),
             Err(_) => return Err(error(format!("no connection to {place} within {SETUP_LIMIT:?}"))),
@@ -91,6 +96,9 @@ impl Socket {
                     Poll::Ready(count) => written += count?,
                     Poll::Pending => break,
                 }
+            }
+            if let Poll::Ready(pushed) = self.poll_push(cx) {
+                pushed?;
             }
             while !take(self)? {
                 self.grow();
@@ -142,6 +150,7 @@ impl Socket {
         let read = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut room),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, &mut room),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut room),
         };
         let count = room.filled().len();
         Poll::Ready(match ready!(read) {
@@ -163,12 +172,25 @@ impl Socket {
         let written = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         Poll::Ready(match ready!(written) {
             Ok(0) => Err(self.closed()),
             Ok(count) => Ok(count),
             Err(error) => Err(self.lost(error)),
         })
+    }
+
+    /// Pushes out what encryption still holds back; without it there is nothing to push.
+    pub(super) fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DriverError>> {
+        let Stream::Tls(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let pushed = ready!(Pin::new(stream).poll_flush(cx));
+        Poll::Ready(pushed.map_err(|error| self.lost(error)))
+    }
+
+    /// The driver that it serves.
+    pub(super) fn driver(&self) -> &'static str {
+        self.driver
     }
 
     fn closed(&self) -> DriverError {
@@ -181,12 +203,15 @@ impl Socket {
 }
 
 impl Stream {
-    async fn connect(place: &Place) -> io::Result<Self> {
+    async fn connect(place: &Place, tls: Option<&Tls>) -> io::Result<Self> {
         match place {
             Place::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+                match tls {
+                    Some(tls) => Ok(Self::Tls(Box::new(tls.encrypt(host, stream).await?))),
+                    None => Ok(Self::Tcp(stream)),
+                }
             }
             Place::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
         }
@@ -237,6 +262,7 @@ impl Output {
         while self.written < self.bytes.len() {
             self.written += ready!(socket.poll_write(cx, &self.bytes[self.written..]))?;
         }
+        ready!(socket.poll_push(cx))?;
         self.bytes.clear();
         self.written = 0;
         Poll::Ready(Ok(()))

@@ -81,7 +81,9 @@ impl DriverConfig {
     pub fn servers(&self) -> &'static [Server] {
         match self {
             Self::Loopback(_) => &[],
-            Self::RedisPubsub(_) => &[Server::Redis, Server::Valkey],
+            Self::RedisPubsub(_) | Self::RedisCluster(_) | Self::RedisStreams(_) => {
+                &[Server::Redis, Server::Valkey]
+            }
             Self::NatsCore(_) | Self::Jetstream(_) => &[Server::Nats],
         }
     }
@@ -90,7 +92,8 @@ impl DriverConfig {
     #[must_use]
     pub fn nodes(&self) -> RangeInclusive<u32> {
         match self {
-            Self::Loopback(_) | Self::RedisPubsub(_) => 1..=1,
+            Self::Loopback(_) | Self::RedisPubsub(_) | Self::RedisStreams(_) => 1..=1,
+            Self::RedisCluster(_) => 3..=16,
             Self::NatsCore(_) => 1..=NATS_NODES,
             Self::Jetstream(options) => u32::from(options.replicas.max(1))..=NATS_NODES,
         }

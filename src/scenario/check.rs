@@ -11,7 +11,10 @@ use super::document::{At, Node, Value};
 use super::model::{
     Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, Target, Workload,
 };
-use super::options::{AckPolicy, Client, Discard, Retention, Storage, Sync};
+use super::options::{
+    AckPolicy, Aof, Client, Discard, JetstreamOptions, RedisStreamsOptions, Retention, Storage,
+    StreamConsumer, Sync,
+};
 use super::problem::Problems;
 use super::spec::{ACTORS_MAX, PAYLOAD_MAX};
 use super::traffic::{Shape, TopicChoice};
@@ -266,7 +269,32 @@ fn managed(rules: &Rules<'_>, key: &str, driver: &DriverConfig, managed: &Manage
 }
 
 fn options(rules: &Rules<'_>, path: &str, target: &Target) {
-    let DriverConfig::Jetstream(options) = &target.driver else { return };
+    match &target.driver {
+        DriverConfig::Jetstream(options) => jetstream(rules, path, target, options),
+        DriverConfig::RedisStreams(options) => redis_streams(rules, path, target, options),
+        DriverConfig::RedisCluster(_) => {
+            let (broker, driver) = (format!("{path}.broker"), format!("{path}.driver"));
+            rules.refuse(target.broker == Broker::Bundled, &[&broker, &driver], || {
+                "the bundled engine is no cluster; allowed: `managed`, { url = … }, { command = … }"
+                    .to_owned()
+            });
+        }
+        _ => {}
+    }
+}
+
+fn redis_streams(rules: &Rules<'_>, path: &str, target: &Target, options: &RedisStreamsOptions) {
+    let broker = format!("{path}.broker");
+    rules.refuse(target.broker == Broker::Bundled, &[&broker, &format!("{path}.driver")], || {
+        "the bundled engine has no streams; allowed: `managed`, { url = … }, { command = … }".to_owned()
+    });
+    let ours = matches!(target.broker, Broker::Managed(_));
+    rules.refuse(!ours && options.aof != Aof::Off, &[&format!("{path}.options.aof"), &broker], || {
+        "busmark can't set this on a server that it doesn't configure; set appendonly there".to_owned()
+    });
+}
+
+fn jetstream(rules: &Rules<'_>, path: &str, target: &Target, options: &JetstreamOptions) {
     let sync = format!("{path}.options.sync");
     let default = Sync::Interval(Duration::from_secs(120));
     let ours = matches!(target.broker, Broker::Managed(_) | Broker::Bundled);
@@ -314,17 +342,27 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
     let driver = format!("{path}.driver");
     let name = target.driver.name();
     let queue = workload.delivery == Delivery::WorkQueue;
-    if let DriverConfig::RedisPubsub(_) = target.driver {
+    if let DriverConfig::RedisStreams(options) = &target.driver {
+        let consumer = format!("{path}.options.consumer");
+        rules.refuse(
+            queue && options.consumer == StreamConsumer::Read,
+            &[&consumer, "workload.delivery"],
+            || "readers without a group get every entry; allowed in a work queue: `group`".to_owned(),
+        );
+    }
+    if matches!(target.driver, DriverConfig::RedisPubsub(_) | DriverConfig::RedisCluster(_)) {
         rules.refuse(queue, &[&driver, "workload.delivery"], || {
-            format!("{name} delivers to every subscriber and can't be a work queue; allowed: `fan_out`, or nats-core, jetstream, loopback")
+            format!("{name} delivers to every subscriber and can't be a work queue; allowed: `fan_out`, or redis-streams, nats-core, jetstream, loopback")
         });
+    }
+    if target.driver.speaks_redis() {
         let keys = [
             "workload.subscriber_connections",
             "workload.subscribers",
             "workload.topics",
             "workload.subscribe",
         ];
-        rules.refuse(!queue && shares_a_topic(workload), &keys, || {
+        rules.refuse(shares_a_topic(workload), &keys, || {
             let (given, wanted) = (workload.subscriber_connections, workload.subscribers);
             format!("{name} can't serve two subscribers of one topic on one connection, and {given} connections would have to; allowed is {wanted}, one each")
         });
@@ -373,7 +411,7 @@ fn lcm(a: u64, b: u64) -> u64 {
 fn payload(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) {
     let (config, limit) = match (&target.driver, &target.broker) {
         (DriverConfig::Loopback(_), _) => return,
-        (DriverConfig::RedisPubsub(_), _) => return redis_payload(rules, path, workload),
+        (driver, _) if driver.speaks_redis() => return redis_payload(rules, path, workload),
         (_, Broker::Managed(Managed { config, .. })) => {
             (config.iter().any(|(key, _)| key == "max_payload"), NATS_PAYLOAD_MAX)
         }

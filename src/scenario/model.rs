@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::broker::Broker;
 use super::expect::Expect;
 use super::happenings::{Behaviour, Churn, Event};
-use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions};
+use super::options::{
+    Client, JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions,
+    RedisStreamsOptions,
+};
 use super::sweep::{Point, Sweep};
 use super::traffic::{PayloadSize, Shape, TopicChoice};
 
@@ -214,6 +217,10 @@ pub enum DriverConfig {
     Loopback(LoopbackOptions),
     /// Redis Pub/Sub.
     RedisPubsub(RedisPubsubOptions),
+    /// Pub/Sub on a Redis Cluster.
+    RedisCluster(RedisClusterOptions),
+    /// Redis Streams.
+    RedisStreams(RedisStreamsOptions),
     /// NATS core.
     NatsCore(NatsCoreOptions),
     /// NATS JetStream.
@@ -227,6 +234,8 @@ impl DriverConfig {
         match self {
             Self::Loopback(_) => "loopback",
             Self::RedisPubsub(_) => "redis-pubsub",
+            Self::RedisCluster(_) => "redis-cluster",
+            Self::RedisStreams(_) => "redis-streams",
             Self::NatsCore(_) => "nats-core",
             Self::Jetstream(_) => "jetstream",
         }
@@ -240,6 +249,7 @@ impl DriverConfig {
             Self::RedisPubsub(options) => options.client.name(),
             Self::NatsCore(options) => options.client.name(),
             Self::Jetstream(options) => options.client.name(),
+            Self::RedisCluster(_) | Self::RedisStreams(_) => Client::Wire.name(),
         }
     }
 }

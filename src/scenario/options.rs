@@ -153,6 +153,66 @@ pub enum Discard {
     New,
 }
 
+/// Redis Streams: one stream for each topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisStreamsOptions {
+    /// How subscribers read.
+    pub consumer: StreamConsumer,
+    /// Entries that each stream keeps; 0 keeps all.
+    pub max_length: u64,
+    /// How exactly it keeps to that.
+    pub trim: Trim,
+    /// When a managed server writes its append-only file to disk.
+    pub aof: Aof,
+    /// Entries per read, of each stream.
+    pub batch: u32,
+}
+
+/// How subscribers read a Redis stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamConsumer {
+    /// XREADGROUP and XACK.
+    Group,
+    /// XREAD, each from where it was; nothing is acknowledged.
+    Read,
+}
+
+/// How exactly a stream keeps to its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trim {
+    /// `MAXLEN ~`: whole pages of entries go at a time.
+    Approximate,
+    /// `MAXLEN =`.
+    Exact,
+}
+
+/// When an append-only file reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aof {
+    /// There is none, which is Redis's default.
+    Off,
+    /// Once a second.
+    EverySecond,
+    /// Before the answer.
+    Always,
+}
+
+/// Pub/Sub on a Redis Cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisClusterOptions {
+    /// Whose messages go where.
+    pub mode: ClusterMode,
+}
+
+/// How messages go through a Redis Cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterMode {
+    /// PUBLISH: every node passes every message on to all others.
+    Classic,
+    /// SPUBLISH: a message stays on the node that serves its topic's slot.
+    Sharded,
+}
+
 /// Where a stream is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {

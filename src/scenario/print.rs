@@ -298,6 +298,14 @@ fn options(driver: &DriverConfig) -> toml_edit::Value {
         DriverConfig::Loopback(options) => loopback(options),
         DriverConfig::RedisPubsub(options) => inline([("client", options.client.word().into())]),
         DriverConfig::NatsCore(options) => inline([("client", options.client.word().into())]),
+        DriverConfig::RedisCluster(options) => inline([("mode", options.mode.word().into())]),
+        DriverConfig::RedisStreams(options) => inline([
+            ("consumer", options.consumer.word().into()),
+            ("max_length", i64::try_from(options.max_length).unwrap_or(i64::MAX).into()),
+            ("trim", options.trim.word().into()),
+            ("aof", options.aof.word().into()),
+            ("batch", i64::from(options.batch).into()),
+        ]),
         DriverConfig::Jetstream(options) => jetstream(options),
     }
 }

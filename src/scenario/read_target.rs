@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::broker::{Broker, Managed, Transport};
 use super::document::{Node, Value};
 use super::model::{DriverConfig, Target};
-use super::options::{JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisPubsubOptions, Sync};
+use super::options::{
+    JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions,
+    RedisStreamsOptions, Sync,
+};
 use super::reader::Reader;
 use super::spec;
 
@@ -36,6 +39,8 @@ fn driver(table: &Reader<'_>) -> DriverConfig {
     match name.as_str() {
         "loopback" => DriverConfig::Loopback(loopback(&options)),
         "redis-pubsub" => DriverConfig::RedisPubsub(RedisPubsubOptions { client: options.word("client") }),
+        "redis-cluster" => DriverConfig::RedisCluster(RedisClusterOptions { mode: options.word("mode") }),
+        "redis-streams" => DriverConfig::RedisStreams(redis_streams(&options)),
         "jetstream" => DriverConfig::Jetstream(jetstream(&options)),
         _ => DriverConfig::NatsCore(NatsCoreOptions { client: options.word("client") }),
     }
@@ -52,6 +57,16 @@ fn loopback(options: &Reader<'_>) -> LoopbackOptions {
         delay: span("delay"),
         stall_at: span("stall_at"),
         stall_for: span("stall_for"),
+    }
+}
+
+fn redis_streams(options: &Reader<'_>) -> RedisStreamsOptions {
+    RedisStreamsOptions {
+        consumer: options.word("consumer"),
+        max_length: options.whole("max_length", 0),
+        trim: options.word("trim"),
+        aof: options.word("aof"),
+        batch: options.count("batch", 1),
     }
 }
 

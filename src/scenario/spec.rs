@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::broker::{Server, Transport};
 use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
-use super::options::Client;
+use super::options::{Aof, Client, ClusterMode, StreamConsumer, Trim};
 use super::spec_jetstream::JETSTREAM;
 use super::sweep::Combine;
 use super::words::words;
@@ -467,7 +467,7 @@ pub(super) static BROKER: &[Key] = &[
     key(
         "nodes",
         Kind::Whole { min: 1, max: NODES_MAX },
-        Default::Depends("1"),
+        Default::Depends("1, and 3 for redis-cluster"),
         "Servers that form a managed broker; more than one are a cluster.",
     ),
     key(
@@ -520,6 +520,8 @@ const SHARE: Default = Default::Is("0.0");
 pub(super) static DRIVERS: &[(&str, &[Key])] = &[
     ("loopback", LOOPBACK),
     ("redis-pubsub", REDIS_PUBSUB),
+    ("redis-cluster", REDIS_CLUSTER),
+    ("redis-streams", REDIS_STREAMS),
     ("nats-core", NATS_CORE),
     ("jetstream", JETSTREAM),
 ];
@@ -549,5 +551,45 @@ pub(super) const CLIENT: Key = key(
 );
 
 static REDIS_PUBSUB: &[Key] = &[CLIENT];
+
+static REDIS_CLUSTER: &[Key] = &[key(
+    "mode",
+    Kind::Word(words::<ClusterMode>),
+    Default::Is("\"sharded\""),
+    "SPUBLISH to the node that serves a topic's slot, or PUBLISH, which every node passes on to all others.",
+)];
+
+static REDIS_STREAMS: &[Key] = &[
+    key(
+        "consumer",
+        Kind::Word(words::<StreamConsumer>),
+        Default::Is("\"group\""),
+        "XREADGROUP with XACK, or plain XREAD.",
+    ),
+    key(
+        "max_length",
+        Kind::Whole { min: 0, max: 1_000_000_000_000 },
+        Default::Is("0"),
+        "Entries that each stream keeps (MAXLEN); 0 keeps all. What it drops unread is counted as discarded.",
+    ),
+    key(
+        "trim",
+        Kind::Word(words::<Trim>),
+        Default::Is("\"approximate\""),
+        "How exactly a stream keeps to max_length: MAXLEN ~ or MAXLEN =.",
+    ),
+    key(
+        "aof",
+        Kind::Word(words::<Aof>),
+        Default::Is("\"off\""),
+        "When a server that busmark starts writes its append-only file to disk.",
+    ),
+    key(
+        "batch",
+        Kind::Whole { min: 1, max: 100_000 },
+        Default::Is("100"),
+        "Entries per read, of each stream.",
+    ),
+];
 
 static NATS_CORE: &[Key] = &[CLIENT];

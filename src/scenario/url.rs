@@ -50,24 +50,40 @@ fn encode(out: &mut String, text: &str) {
 /// The address for people: without user and password.
 #[must_use]
 pub fn public(url: &str) -> String {
+    let url = match secret_query(url) {
+        Some((at, _)) => &url[..at],
+        None => url,
+    };
     match user_info(url) {
         Some((start, end)) => format!("{}…{}", &url[..start], &url[end..]),
         None => url.to_owned(),
     }
 }
 
+/// A password behind the `?`, as addresses of Unix sockets have it: where the `?` is, and the password.
+fn secret_query(url: &str) -> Option<(usize, &str)> {
+    let at = url.find('?')?;
+    let secret = url[at + 1..].split('&').find_map(|pair| pair.strip_prefix("pass="))?;
+    Some((at, secret))
+}
+
 /// Whether a password, or a token in its place, stands in the address itself.
 #[must_use]
 pub fn has_open_secret(url: &str) -> bool {
-    user_info(url).is_some_and(|(start, end)| {
-        let secret = url[start..end].split_once(':').map_or("", |(_, password)| password);
-        !secret.is_empty() && !is_variable(secret)
-    })
+    let in_query = secret_query(url).is_some_and(|(_, secret)| !is_variable(secret));
+    in_query
+        || user_info(url).is_some_and(|(start, end)| {
+            let secret = url[start..end].split_once(':').map_or("", |(_, password)| password);
+            !secret.is_empty() && !is_variable(secret)
+        })
 }
 
 /// The address with a variable in the place of its password, as an example of what to write.
 #[must_use]
 pub fn with_variable(url: &str) -> String {
+    if let Some((at, _)) = secret_query(url) {
+        return format!("{}?pass=${{BROKER_PASSWORD}}", &url[..at]);
+    }
     match user_info(url) {
         Some((start, end)) => {
             let user = url[start..end].split_once(':').map_or("", |(user, _)| user);
@@ -126,6 +142,9 @@ mod tests {
         for open in ["redis://u:secret@h", "redis://:secret@h/0", "redis://u:a${PW}@h"] {
             assert!(has_open_secret(open), "{open}");
         }
+        assert!(has_open_secret("unix:///s?db=1&pass=secret") && !has_open_secret("unix:///s?pass=${PW}"));
+        assert_eq!(public("unix:///s?pass=secret"), "unix:///s");
+        assert_eq!(with_variable("unix:///s?pass=secret"), "unix:///s?pass=${BROKER_PASSWORD}");
         for fine in ["redis://h:1", "redis://u@h", "redis://u:${PW}@h", "unix:///a:b@c"] {
             assert!(!has_open_secret(fine), "{fine}");
         }

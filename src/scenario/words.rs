@@ -3,7 +3,10 @@
 use super::broker::{Server, Transport};
 use super::happenings::Action;
 use super::model::{Delivery, Subscribe};
-use super::options::{AckPolicy, Client, ConsumerKind, DeliverPolicy, Discard, Retention, Storage};
+use super::options::{
+    AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Discard, Retention, Storage,
+    StreamConsumer, Trim,
+};
 use super::sweep::Combine;
 
 /// A value that is one word in a file.
@@ -82,4 +85,22 @@ impl Word for Server {
 
 impl Word for Transport {
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("unix", Self::Unix)];
+}
+
+impl Word for StreamConsumer {
+    const WORDS: &'static [(&'static str, Self)] = &[("group", Self::Group), ("read", Self::Read)];
+}
+
+impl Word for Trim {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("approximate", Self::Approximate), ("exact", Self::Exact)];
+}
+
+impl Word for Aof {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("everysec", Self::EverySecond), ("always", Self::Always)];
+}
+
+impl Word for ClusterMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("sharded", Self::Sharded), ("classic", Self::Classic)];
 }

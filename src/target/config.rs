@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::scenario::{DriverConfig, JetstreamOptions, Sync};
+use crate::scenario::{Aof, DriverConfig, JetstreamOptions, Sync};
 
 /// Keys of a scenario's `config` that start with this go into NATS's `jetstream { }` block.
 const JETSTREAM_KEY: &str = "jetstream.";
@@ -40,6 +40,19 @@ pub(super) fn redis(listen: &RedisListen, bus: Option<u16>, dir: &Path, user: &[
         let _infallible = writeln!(text, "{key} {value}");
     }
     text
+}
+
+/// The lines for a Redis server that a driver's options ask for; they come before the user's own.
+pub(super) fn of_driver(driver: &DriverConfig) -> Vec<(String, String)> {
+    let DriverConfig::RedisStreams(options) = driver else { return Vec::new() };
+    let fsync = match options.aof {
+        Aof::Off => return Vec::new(),
+        Aof::EverySecond => "everysec",
+        Aof::Always => "always",
+    };
+    [("appendonly", "yes"), ("appendfsync", fsync)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 /// What a NATS server of ours is told: loopback only, its monitoring port, a name to know it by, JetStream

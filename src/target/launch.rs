@@ -45,7 +45,7 @@ pub(super) fn launches(
 ) -> Result<Vec<Launch>, TargetError> {
     match system {
         System::Redis | System::Valkey => {
-            (0..ours.nodes).map(|_| redis(program, &target.name, (system, ours))).collect()
+            (0..ours.nodes).map(|_| redis(program, target, (system, ours))).collect()
         }
         System::Nats => {
             let cluster = if ours.nodes > 1 { ours.nodes } else { 0 };
@@ -56,8 +56,8 @@ pub(super) fn launches(
     }
 }
 
-fn redis(program: &Path, name: &str, (system, ours): (System, &Managed)) -> Result<Launch, TargetError> {
-    let place = Place::new(name)?;
+fn redis(program: &Path, target: &Target, (system, ours): (System, &Managed)) -> Result<Launch, TargetError> {
+    let place = Place::new(&target.name)?;
     let (listen, url) = match ours.transport {
         Transport::Tcp => {
             let port = free_port()?;
@@ -70,7 +70,8 @@ fn redis(program: &Path, name: &str, (system, ours): (System, &Managed)) -> Resu
         }
     };
     let bus = if ours.nodes > 1 { Some(free_port()?) } else { None };
-    let config_text = config::redis(&listen, bus, place.path(), &ours.config);
+    let lines = [config::of_driver(&target.driver), ours.config.clone()].concat();
+    let config_text = config::redis(&listen, bus, place.path(), &lines);
     let file = place.write("redis.conf", &config_text)?;
     let argv = vec![text_of(program), text_of(&file)];
     let address = Address { system, url, monitor: None };

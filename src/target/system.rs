@@ -46,7 +46,7 @@ impl System {
     #[must_use]
     pub fn drivers(self) -> &'static [&'static str] {
         match self {
-            Self::Redis | Self::Valkey => &["redis-pubsub"],
+            Self::Redis | Self::Valkey => &["redis-pubsub", "redis-cluster", "redis-streams"],
             Self::Nats => &["nats-core", "jetstream"],
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Remains<'a> {
     pub(super) publishing: Vec<PublishingReport>,
     pub(super) subscribing: Vec<SubscribingReport>,
     pub(super) leftovers: Leftovers,
+    /// What the driver's connections met on the way.
+    pub(super) remarks: Vec<String>,
     /// The server's counters before and, if it still answered, after.
     pub(super) counters: (Counters, Option<Counters>),
     /// Lateness of idle sleepers, core by core.
@@ -79,7 +81,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         timeline: timeline(&remains),
         slowest: traced(&noted.slowest, &remains.publishing),
         server_counters: changes(&remains.counters),
-        notes: notes(&remains),
+        notes: notes(&remains, broker),
         ..TrialRecord::default()
     };
     record.verdict = judge(&evidence(&remains, &record));
@@ -176,7 +178,9 @@ fn counts(remains: &Remains<'_>, noted: &Noted) -> Counts {
         pending: remains.leftovers.pending,
         discarded: remains.leftovers.discarded,
         unidentified: noted.unidentified,
-        disconnects: super::signal::Totals::read(&setup.totals.disconnects),
+        // A subscriber that stands still doesn't notice that it was cut off; the server counts it.
+        disconnects: super::signal::Totals::read(&setup.totals.disconnects)
+            .max(cut_off(&changes(&remains.counters))),
     };
     if setup.stamped {
         return close_books(&setup.books, &noted.sums, &closing);
@@ -221,9 +225,10 @@ fn changes((before, after): &(Counters, Option<Counters>)) -> Vec<CounterChange>
 }
 
 /// What a reader has to know besides.
-fn notes(remains: &Remains<'_>) -> Vec<String> {
+fn notes(remains: &Remains<'_>, broker: &Broker) -> Vec<String> {
     let watched = &remains.watched;
     let mut notes: Vec<String> = watched.events.iter().map(EventRecord::line).collect();
+    notes.extend(why_cut_off(&changes(&remains.counters), broker.effective_config()));
     if let Some(how) = &watched.broker_died {
         notes.push(format!("the broker ended in the middle of the trial: {how}"));
     }
@@ -248,6 +253,7 @@ fn notes(remains: &Remains<'_>) -> Vec<String> {
     if drops > 0 {
         notes.push(format!("the client library dropped {drops} messages before the harness saw them"));
     }
+    notes.extend(remains.remarks.iter().cloned());
     let publishing = remains.publishing.iter().flat_map(|report| &report.errors);
     let subscribing = remains.subscribing.iter().flat_map(|report| &report.errors);
     notes.extend(summarise(publishing.map(|error| format!("publishing: {error}"))));
@@ -265,6 +271,25 @@ fn notes(remains: &Remains<'_>) -> Vec<String> {
         Extent::Messages(_) | Extent::Time(_) => {}
     }
     notes
+}
+
+/// Counter of clients that Redis closed, without a word to them, since their output buffer was over its limit.
+const CUT_OFF: &str = "client_output_buffer_limit_disconnections";
+
+/// How many clients the server cut off.
+fn cut_off(changes: &[CounterChange]) -> u64 {
+    let change = changes.iter().find(|change| change.name == CUT_OFF);
+    change.map_or(0, |change| u64::try_from(change.after - change.before).unwrap_or(0))
+}
+
+/// The reason of disconnects that the server gives by its counter alone.
+fn why_cut_off(changes: &[CounterChange], settings: &[(String, String)]) -> Option<String> {
+    let cut = Some(cut_off(changes)).filter(|&cut| cut > 0)?;
+    let limit = settings.iter().find(|(name, _)| name == "client-output-buffer-limit");
+    let limit = limit.map_or("its default", |(_, limit)| limit.as_str());
+    Some(format!(
+        "the server cut {cut} clients whose output buffer was over its limit (client-output-buffer-limit: {limit})"
+    ))
 }
 
 /// Each distinct line once, with how often it came.
@@ -290,6 +315,17 @@ mod tests {
     fn equal_errors_are_told_once_with_their_number() {
         let lines = ["a", "b", "a"].into_iter().map(str::to_owned);
         assert_eq!(summarise(lines), ["a (2 times)", "b"]);
+    }
+
+    #[test]
+    fn a_client_that_redis_cut_off_is_told_with_the_limit() {
+        let name = CUT_OFF.to_owned();
+        let changes = [CounterChange { name, before: 1, after: 3 }];
+        let settings = [("client-output-buffer-limit".to_owned(), "pubsub 32mb 8mb 60".to_owned())];
+        let note = why_cut_off(&changes, &settings).unwrap();
+        assert!(note.contains("cut 2 clients") && note.contains("pubsub 32mb 8mb 60"), "{note}");
+        assert_eq!((cut_off(&changes), cut_off(&[])), (2, 0));
+        assert_eq!(why_cut_off(&[], &settings), None);
     }
 
     #[test]

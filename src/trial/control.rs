@@ -75,6 +75,7 @@ pub(super) async fn control<D: Driver>(
         publishing: joined.0,
         subscribing: joined.1,
         leftovers,
+        remarks: driver.remarks(),
         counters: (before, after),
         hiccups: hiccups.stop(),
         started,

@@ -17,7 +17,10 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
     let lateness = match &target.driver {
         DriverConfig::Jetstream(options) => options.ack_wait,
         DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
-        DriverConfig::RedisPubsub(_) | DriverConfig::NatsCore(_) => Duration::ZERO,
+        DriverConfig::RedisPubsub(_)
+        | DriverConfig::RedisCluster(_)
+        | DriverConfig::RedisStreams(_)
+        | DriverConfig::NatsCore(_) => Duration::ZERO,
     };
     let workload = &scenario.workload;
     let rate = match workload.rate {

@@ -1,10 +1,13 @@
 //! The drivers under test, each in a configuration of its own.
 
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use busmark::scenario::{
-    self, AckPolicy, Client, ConsumerKind, DriverConfig, JetstreamOptions, LoopbackOptions, Managed,
-    NatsCoreOptions, RedisPubsubOptions, Storage,
+    self, AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DriverConfig, JetstreamOptions, LoopbackOptions,
+    Managed, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions, RedisStreamsOptions, Server, Storage,
+    StreamConsumer, Transport, Trim,
 };
 
 /// A driver under test, and its broker.
@@ -21,6 +24,8 @@ pub(crate) enum Refusal {
     Never(&'static str),
     /// Redis: the default user may publish to the even topics only.
     RedisAcl,
+    /// Redis: the default user may use the stream of topic 0 only.
+    RedisKeys,
 }
 
 fn managed(driver: &DriverConfig) -> scenario::Broker {
@@ -57,6 +62,108 @@ pub(crate) fn redis_pubsub_wire() -> Contestant {
 
 pub(crate) fn redis_pubsub_library() -> Contestant {
     redis_pubsub("redis-pubsub (library)", Client::Library)
+}
+
+/// The same driver on another server, or over another socket.
+fn on(name: &'static str, client: Client, server: Server, transport: Transport) -> Contestant {
+    let contestant = redis_pubsub(name, client);
+    let managed = Managed { server, transport, ..Managed::of(&contestant.driver) };
+    Contestant { broker: scenario::Broker::Managed(managed), ..contestant }
+}
+
+pub(crate) fn redis_pubsub_wire_unix() -> Contestant {
+    on("redis-pubsub (wire, unix)", Client::Wire, Server::Redis, Transport::Unix)
+}
+
+pub(crate) fn redis_pubsub_library_unix() -> Contestant {
+    on("redis-pubsub (library, unix)", Client::Library, Server::Redis, Transport::Unix)
+}
+
+pub(crate) fn valkey_pubsub_wire() -> Contestant {
+    on("redis-pubsub (wire) on Valkey", Client::Wire, Server::Valkey, Transport::Tcp)
+}
+
+pub(crate) fn valkey_pubsub_library() -> Contestant {
+    on("redis-pubsub (library) on Valkey", Client::Library, Server::Valkey, Transport::Tcp)
+}
+
+/// The bundled engine behind TLS, with a certificate made for it.
+fn encrypted(name: &'static str, client: Client) -> Contestant {
+    let contestant = redis_pubsub(name, client);
+    let (cert, key) = certificate();
+    let words = [env!("CARGO_BIN_EXE_busmark"), "serve", "pubsub", "--listen", "tls:127.0.0.1:{port}"];
+    let files = ["--tls-cert", cert, "--tls-key", key];
+    let broker = scenario::Broker::Command {
+        argv: words.into_iter().chain(files).map(str::to_owned).collect(),
+        url: format!("rediss://127.0.0.1:{{port}}?ca={cert}"),
+        ready_within: Duration::from_secs(10),
+    };
+    Contestant { broker, refusal: Refusal::Never("the bundled engine knows no rights"), ..contestant }
+}
+
+pub(crate) fn redis_pubsub_wire_tls() -> Contestant {
+    encrypted("redis-pubsub (wire, TLS)", Client::Wire)
+}
+
+pub(crate) fn redis_pubsub_library_tls() -> Contestant {
+    encrypted("redis-pubsub (library, TLS)", Client::Library)
+}
+
+/// A certificate for 127.0.0.1 that vouches for itself, and its key.
+fn certificate() -> (&'static str, &'static str) {
+    static MADE: OnceLock<(tempfile::TempDir, String, String)> = OnceLock::new();
+    let (_, cert, key) = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (cert, key) = (path("cert.pem"), path("key.pem"));
+        let names = "subjectAltName=IP:127.0.0.1";
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=busmark", "-addext", names])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out", &cert, "-keyout", &key])
+            .output()
+            .expect("openssl is needed to make a certificate");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        (dir, cert, key)
+    });
+    (cert, key)
+}
+
+fn cluster(name: &'static str, mode: ClusterMode, server: Server) -> Contestant {
+    let driver = DriverConfig::RedisCluster(RedisClusterOptions { mode });
+    let managed = Managed { server, ..Managed::of(&driver) };
+    Contestant { name, driver, broker: scenario::Broker::Managed(managed), refusal: Refusal::RedisAcl }
+}
+
+pub(crate) fn redis_cluster_classic() -> Contestant {
+    cluster("redis-cluster (classic)", ClusterMode::Classic, Server::Redis)
+}
+
+pub(crate) fn redis_cluster_sharded() -> Contestant {
+    cluster("redis-cluster (sharded)", ClusterMode::Sharded, Server::Redis)
+}
+
+pub(crate) fn valkey_cluster_sharded() -> Contestant {
+    cluster("redis-cluster (sharded) on Valkey", ClusterMode::Sharded, Server::Valkey)
+}
+
+fn streams(name: &'static str, consumer: StreamConsumer, aof: Aof, server: Server) -> Contestant {
+    let options = RedisStreamsOptions { consumer, max_length: 0, trim: Trim::Approximate, aof, batch: 100 };
+    let driver = DriverConfig::RedisStreams(options);
+    let managed = Managed { server, ..Managed::of(&driver) };
+    Contestant { name, driver, broker: scenario::Broker::Managed(managed), refusal: Refusal::RedisKeys }
+}
+
+pub(crate) fn redis_streams_group() -> Contestant {
+    streams("redis-streams (group)", StreamConsumer::Group, Aof::Off, Server::Redis)
+}
+
+pub(crate) fn redis_streams_read() -> Contestant {
+    streams("redis-streams (read, AOF everysec)", StreamConsumer::Read, Aof::EverySecond, Server::Redis)
+}
+
+pub(crate) fn valkey_streams_group() -> Contestant {
+    streams("redis-streams (group, AOF always) on Valkey", StreamConsumer::Group, Aof::Always, Server::Valkey)
 }
 
 fn nats_core(name: &'static str, client: Client) -> Contestant {

@@ -22,7 +22,8 @@ impl Case for Refused {
         let mut subscriber = within(driver.subscriber(&topology, &[allowed])).await.unwrap();
         match stage.refusal {
             Refusal::Never(why) => return Played::DoesNotApply(why),
-            Refusal::RedisAcl => forbid_topic_one(stage.broker.url(), &topology).await,
+            Refusal::RedisAcl => forbid_topic_one(stage, "resetchannels", '&', &topology).await,
+            Refusal::RedisKeys => forbid_topic_one(stage, "resetkeys", '~', &topology).await,
         }
         let mut writer = Writer::new(within(driver.publisher(&topology, 0)).await.unwrap());
         for number in 0..1000u64 {
@@ -42,14 +43,16 @@ impl Case for Refused {
     }
 }
 
-/// Redis: everybody may use the channel of topic 0 only.
-async fn forbid_topic_one(url: &str, topology: &Topology) {
-    let client = redis::Client::open(url).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let allowed = format!("&{}", topology.topic_name(TopicId(0)));
-    let mut command = redis::cmd("ACL");
-    command.arg("SETUSER").arg("default").arg("resetchannels").arg(allowed);
-    command.query_async::<()>(&mut connection).await.unwrap();
+/// Redis: everybody may use topic 0 only, be it a channel or a key, on every node.
+async fn forbid_topic_one(stage: &Stage, reset: &str, mark: char, topology: &Topology) {
+    let allowed = format!("{mark}{}", topology.topic_name(TopicId(0)));
+    for node in stage.broker.nodes() {
+        let client = redis::Client::open(node.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg("default").arg(reset).arg(&allowed);
+        command.query_async::<()>(&mut connection).await.unwrap();
+    }
 }
 
 /// The broker is killed while both sides are busy.
@@ -96,6 +99,8 @@ async fn publish_until_it_breaks(publisher: &mut impl Publisher) -> ErrorKind {
                 match publisher.enqueue(TopicId(0), &payload(LaneId(0), number, 64)) {
                     Ok(Enqueued::Yes) => number += 1,
                     Ok(Enqueued::Full) => break,
+                    // The node of this topic is gone, and others of its cluster may still be there.
+                    Err(error) if error.kind == ErrorKind::Rejected => break,
                     Err(error) => return error.kind,
                 }
             }

@@ -56,7 +56,10 @@ impl<C: Case> Visitor for Player<'_, C> {
 pub(crate) fn perform<C: Case>(contestant: Contestant, case: C) {
     let Contestant { name, driver, broker, refusal } = contestant;
     let case_name = std::any::type_name::<C>().replace("conformance::", "");
-    if let Some(system) = System::of(&driver)
+    let target = Target { name: name.to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let managed = matches!(target.broker, scenario::Broker::Managed(_));
+    if let Some(system) = System::of_target(&target)
+        && managed
         && target::find(system).is_none()
     {
         let missing = format!("{} of {name}: no {} on PATH or in .brokers/", case_name, system.program());
@@ -64,8 +67,7 @@ pub(crate) fn perform<C: Case>(contestant: Contestant, case: C) {
         return say(&format!("NOT RUN: {missing}"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let has_process = broker != scenario::Broker::None;
-    let target = Target { name: name.to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let has_process = target.broker != scenario::Broker::None;
     let broker = runtime.block_on(Broker::start(&target)).unwrap();
     let url = broker.url().to_owned();
     let mut stage = Stage { broker, refusal, has_process };

@@ -6,14 +6,14 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
 use futures_util::StreamExt;
 use futures_util::future::{MaybeDone, maybe_done};
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::address::Address;
-use super::{CHANNELS_PER_COMMAND, FRAME_BYTES, Readers, check_length, disconnected, fatal, no_topic};
+use super::{CHANNELS_PER_COMMAND, NAME, disconnected, fatal};
+use crate::driver::redis::{self, Address, FRAME_BYTES, Readers, check_length};
 use crate::driver::socket::{OUTPUT_BYTES, Place, SETUP_LIMIT};
 use crate::driver::{
     AckRun, AckToken, Delivery, Driver, DriverError, Enqueued, Guarantees, Leftovers, Outcome, Publisher,
@@ -39,8 +39,8 @@ impl LibraryClient {
     /// # Errors
     /// `Fatal` if the URL is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        let place = Address::parse(url)?.place;
-        let client = Client::open(url).map_err(|_| fatal("the redis crate refuses the target's URL"))?;
+        let place = Address::parse(NAME, url)?.place;
+        let client = redis::client(url).map_err(|_| fatal("the redis crate refuses the target's URL"))?;
         Ok(Self { client, place })
     }
 
@@ -53,13 +53,7 @@ impl LibraryClient {
     }
 
     fn refused(&self, error: RedisError) -> DriverError {
-        let place = &self.place;
-        if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-            return disconnected(format!("can't connect to {place}")).source(error);
-        }
-        fatal(format!("{place} refuses the connection"))
-            .source(error)
-            .remedy("if it wants a password, put it into the target's URL: redis://user:password@host:port")
+        redis::of_library(NAME, &self.place.to_string(), error)
     }
 }
 
@@ -93,7 +87,7 @@ impl Driver for LibraryClient {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
-        let readers = Readers::new(topology, subscriptions)?;
+        let readers = Readers::new(NAME, topology, subscriptions)?;
         let Ok(connected) = timeout(SETUP_LIMIT, self.client.get_async_pubsub()).await else {
             return Err(disconnected(format!("no connection to {} within {SETUP_LIMIT:?}", self.place)));
         };
@@ -204,9 +198,9 @@ fn outcome(reply: &Value) -> Outcome {
 impl Publisher for LibraryPublisher {
     fn enqueue(&mut self, topic: TopicId, payload: &[u8]) -> Result<Enqueued, DriverError> {
         let Some(channel) = self.channels.get(topic.0 as usize) else {
-            return Err(no_topic(topic));
+            return Err(fatal(format!("there is no topic {}", topic.0)));
         };
-        check_length(payload)?;
+        check_length(NAME, payload)?;
         let more = channel.len() + FRAME_BYTES + payload.len();
         if self.queued > 0 && self.queued_bytes + more > OUTPUT_BYTES {
             return Ok(Enqueued::Full);

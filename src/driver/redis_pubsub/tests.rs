@@ -1,6 +1,5 @@
-use super::address::Address;
 use super::*;
-use crate::driver::socket::Place;
+use crate::driver::ErrorKind;
 use crate::scenario::Subscribe;
 
 fn topology() -> Topology {
@@ -19,36 +18,10 @@ fn topology() -> Topology {
 }
 
 #[test]
-fn urls_say_where_and_who_and_no_error_repeats_a_password() {
-    let address = Address::parse("redis://ann:s3cret@somewhere:7000/2").unwrap();
-    assert_eq!(address.place, Place::Tcp("somewhere".to_owned(), 7000));
-    assert_eq!((address.username.as_deref(), address.password.as_deref()), (Some("ann"), Some("s3cret")));
-    assert_eq!(address.database, 2);
-    assert!(!format!("{address:?}").contains("s3cret"));
-    let unix = Address::parse("unix:///run/redis.sock").unwrap();
-    assert_eq!(unix.place, Place::Unix("/run/redis.sock".into()));
-    for wrong in ["nats://ann:s3cret@somewhere", "rediss://ann:s3cret@somewhere", "redis://ann:s3cret@:x"] {
-        let error = Address::parse(wrong).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Fatal);
-        assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
-    }
-}
-
-#[test]
 fn a_work_queue_is_refused_with_a_remedy() {
     let queue = Topology { delivery: scenario::Delivery::WorkQueue, ..topology() };
     let error = check(&queue).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Fatal);
     assert!(error.remedy.unwrap().contains("fan_out"));
     assert!(check(&topology()).is_ok());
-}
-
-#[test]
-fn two_subscribers_of_a_topic_on_one_connection_are_refused_with_the_number_to_set() {
-    let shared = topology();
-    let error = Readers::new(&shared, &shared.subscriptions_on(0)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Fatal);
-    assert!(error.remedy.unwrap().contains("subscriber_connections = 2"));
-    let apart = Topology { subscriber_connections: 2, ..topology() };
-    assert_eq!(Readers::new(&apart, &apart.subscriptions_on(1)).unwrap().channels().len(), 2);
 }

@@ -1,9 +1,10 @@
 //! Asks a server that speaks Redis's protocol: PING, INFO, CONFIG GET.
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Client, InfoDict, RedisError, cmd};
+use ::redis::{InfoDict, RedisError, cmd};
 
 use super::{Counters, Identity};
+use crate::driver::redis::client;
 
 /// Fields of INFO that are kept before and after a trial.
 const COUNTERS: [&str; 13] = [
@@ -75,7 +76,7 @@ pub(super) async fn settings(url: &str) -> Result<Vec<(String, String)>, String>
 }
 
 async fn connect(url: &str) -> Result<MultiplexedConnection, RedisError> {
-    Client::open(url)?.get_multiplexed_async_connection().await
+    client(url)?.get_multiplexed_async_connection().await
 }
 
 async fn info(connection: &mut MultiplexedConnection) -> Result<InfoDict, RedisError> {

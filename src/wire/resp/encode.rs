@@ -74,10 +74,30 @@ impl PublishFrame {
         Self::with_verb(b"SPUBLISH", channel)
     }
 
+    /// Prepares `XADD key [MAXLEN =|~ keep] * p …`: an entry with one field, whose id the server chooses. With
+    /// `about` the stream may keep a few more than `keep`, where that is quicker for the server.
+    #[must_use]
+    pub fn adding(key: &[u8], keep: Option<u64>, about: bool) -> Self {
+        let number = keep.map(|keep| keep.to_string());
+        let mut words = vec![&b"XADD"[..], key];
+        if let Some(number) = &number {
+            words.extend([&b"MAXLEN"[..], if about { b"~" } else { b"=" }, number.as_bytes()]);
+        }
+        words.extend([&b"*"[..], b"p"]);
+        Self::of_words(&words)
+    }
+
     fn with_verb(verb: &[u8], channel: &[u8]) -> Self {
-        let mut head = b"*3\r\n".to_vec();
-        append_bulk(&mut head, verb);
-        append_bulk(&mut head, channel);
+        Self::of_words(&[verb, channel])
+    }
+
+    /// A command of these words and a payload.
+    fn of_words(words: &[&[u8]]) -> Self {
+        let mut head = Vec::new();
+        append_line(&mut head, b'*', words.len() as i64 + 1);
+        for word in words {
+            append_bulk(&mut head, word);
+        }
         Self { head }
     }
 

@@ -4,6 +4,7 @@
 
 mod command;
 mod encode;
+mod entries;
 mod inline;
 mod line;
 mod reply;
@@ -13,7 +14,8 @@ pub use command::{
     publish_channel, publish_run,
 };
 pub use encode::{MessageHead, Protocol, PublishFrame, Writer, append_command, append_integer_digits};
-pub use reply::{IntegerRun, Items, Reply, ReplyError, integer_run, scan};
+pub use entries::{Entries, EntryId, Piece};
+pub use reply::{IntegerRun, Items, Reply, ReplyError, bulk_run, integer_run, scan};
 
 /// Longest line without a newline that is accepted (Redis's PROTO_INLINE_MAX_SIZE), in bytes.
 pub const MAX_LINE: usize = 64 * 1024;

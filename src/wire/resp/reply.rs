@@ -113,19 +113,35 @@ pub fn scan(buf: &[u8]) -> Result<Option<(Reply<'_>, usize)>, ReplyError> {
 }
 
 const ARRAY_MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
+const SHARD_MESSAGE: &[u8] = b"*3\r\n$8\r\nsmessage\r\n$";
 
-/// The quick way for whole `message` frames.
+/// The quick way for whole `message` and `smessage` frames.
 #[inline]
 fn message(buf: &[u8]) -> Option<(Reply<'_>, usize)> {
-    if !matches!(buf.first(), Some(b'*' | b'>')) || buf.get(1..ARRAY_MESSAGE.len())? != &ARRAY_MESSAGE[1..] {
+    if !matches!(buf.first(), Some(b'*' | b'>')) {
         return None;
     }
-    let (channel, next) = bulk_body(buf, ARRAY_MESSAGE.len())?;
+    let begins = |head: &[u8]| buf.get(1..head.len()) == Some(&head[1..]);
+    if begins(ARRAY_MESSAGE) {
+        let (channel, payload, next) = two_bulks(buf, ARRAY_MESSAGE.len())?;
+        return Some((Reply::Message { channel, payload }, next));
+    }
+    if begins(SHARD_MESSAGE) {
+        let (channel, payload, next) = two_bulks(buf, SHARD_MESSAGE.len())?;
+        return Some((Reply::ShardMessage { channel, payload }, next));
+    }
+    None
+}
+
+/// Two bulk strings, the length of the first of which begins at `at`, and where the next value is.
+#[inline]
+fn two_bulks(buf: &[u8], at: usize) -> Option<(&[u8], &[u8], usize)> {
+    let (first, next) = bulk_body(buf, at)?;
     if buf.get(next) != Some(&b'$') {
         return None;
     }
-    let (payload, next) = bulk_body(buf, next + 1)?;
-    Some((Reply::Message { channel, payload }, next))
+    let (second, next) = bulk_body(buf, next + 1)?;
+    Some((first, second, next))
 }
 
 /// A bulk string whose length begins at `at`, and where the next value is.
@@ -166,6 +182,20 @@ pub fn integer_run(buf: &[u8]) -> IntegerRun {
         run.length += length;
     }
     run
+}
+
+/// Counts the bulk strings that `buf` begins with, as pipelined XADDs are answered, and the bytes they take.
+/// Stops at the first other or incomplete value.
+#[must_use]
+pub fn bulk_run(buf: &[u8]) -> (usize, usize) {
+    let (mut count, mut length) = (0, 0);
+    while buf.get(length) == Some(&b'$')
+        && let Some((_, next)) = bulk_body(buf, length + 1)
+    {
+        count += 1;
+        length = next;
+    }
+    (count, length)
 }
 
 #[cold]
@@ -238,13 +268,13 @@ fn end_of_values(buf: &[u8], mut at: usize, count: u64) -> Result<Option<usize>,
 }
 
 /// A value without what is nested in it.
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Leaf(Reply<'a>, usize),
     Aggregate { kind: u8, count: u64, head: usize },
 }
 
 impl Value<'_> {
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         match self {
             Self::Leaf(_, length) => *length,
             Self::Aggregate { head, .. } => *head,
@@ -252,7 +282,7 @@ impl Value<'_> {
     }
 }
 
-fn value(buf: &[u8]) -> Result<Option<Value<'_>>, ReplyError> {
+pub(super) fn value(buf: &[u8]) -> Result<Option<Value<'_>>, ReplyError> {
     let Some(&kind) = buf.first() else { return Ok(None) };
     if !b":+-$_#,(=!*~%>|".contains(&kind) {
         return Err(ReplyError::UnknownType(kind));

@@ -85,7 +85,7 @@ impl Link {
 
     async fn open_at(address: &Address, place: &Place, payload_max: usize) -> Result<Self, DriverError> {
         let driver = address.driver;
-        let mut socket = Socket::connect(driver, place, payload_max).await?;
+        let mut socket = Socket::connect(driver, place, None, payload_max).await?;
         let mut talk =
             Talk { driver, max_payload: nats::MAX_PAYLOAD, reason: None, broken: false, ponged: false };
         let mut info: Option<Info> = None;

@@ -1,15 +1,13 @@
 //! The wire client: frames built in place, written together, and parsed in the read buffer.
 
-mod link;
-mod publisher;
 mod subscriber;
 
 use std::sync::Arc;
 
-pub use publisher::WirePublisher;
 pub use subscriber::WireSubscriber;
 
-use super::address::Address;
+use super::NAME;
+use crate::driver::redis::{Address, Verb, WirePublisher, open};
 use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
 use crate::scenario::{Subscription, Topology};
 
@@ -25,7 +23,7 @@ impl WireClient {
     /// # Errors
     /// `Fatal` if the URL is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { address: Arc::new(Address::parse(url)?) })
+        Ok(Self { address: Arc::new(Address::parse(NAME, url)?) })
     }
 }
 
@@ -40,11 +38,11 @@ impl Driver for WireClient {
     /// Pub/Sub stores nothing, so there is nothing to clear; this finds out whether the server is there.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         super::check(topology)?;
-        link::open(&self.address, 0).await.map(drop)
+        open(&self.address, 0).await.map(drop)
     }
 
     async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Self::Publisher, DriverError> {
-        Ok(WirePublisher::new(link::open(&self.address, 0).await?, topology))
+        Ok(WirePublisher::new(open(&self.address, 0).await?, topology, Verb::Publish))
     }
 
     async fn subscriber(
@@ -52,7 +50,7 @@ impl Driver for WireClient {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
-        let socket = link::open(&self.address, topology.payload_max).await?;
+        let socket = open(&self.address, topology.payload_max).await?;
         WireSubscriber::subscribe(socket, topology, subscriptions).await
     }
 

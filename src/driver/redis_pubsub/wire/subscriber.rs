@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
-use super::super::{CHANNELS_PER_COMMAND, Readers, fatal};
-use super::link::{broken, exchange};
+use super::super::{CHANNELS_PER_COMMAND, NAME, fatal};
+use crate::driver::redis::{Readers, broken, exchange};
 use crate::driver::socket::Socket;
 use crate::driver::{AckToken, Delivery, DriverError, ErrorKind, Subscriber};
 use crate::scenario::{Subscription, Topology};
@@ -23,12 +23,12 @@ pub struct WireSubscriber {
 
 impl WireSubscriber {
     /// Subscribes to all topics and waits until each is confirmed.
-    pub(super) async fn subscribe(
+    pub(in crate::driver) async fn subscribe(
         socket: Socket,
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self, DriverError> {
-        let readers = Readers::new(topology, subscriptions)?;
+        let readers = Readers::new(socket.driver(), topology, subscriptions)?;
         let channels = readers.channels();
         let mut subscriber = Self { socket, readers, early: Vec::new(), unseen: true };
         subscriber.confirm(&channels).await?;
@@ -102,7 +102,7 @@ fn messages(
             Ok(None) => break Ok(()),
             Ok(Some((Reply::Error(text), _))) => break Err(refused(text)),
             Ok(Some(_)) => break Err(fatal("the server sends a subscriber what is no message")),
-            Err(error) => break Err(broken(error)),
+            Err(error) => break Err(broken(NAME, error)),
         }
     };
     (understood, end)

@@ -1,15 +1,15 @@
 //! One connection: the exchanges that set it up, in RESP.
 
-use super::super::address::Address;
-use super::super::{NAME, fatal};
+use super::{Address, fatal};
 use crate::driver::DriverError;
 use crate::driver::socket::{Place, Socket};
 use crate::wire::resp::{Reply, append_command, scan};
 
 /// Connects, authenticates, and makes sure that a Redis answers. `payload_max`: the longest bulk string that
 /// will be read, in bytes.
-pub(super) async fn open(address: &Address, payload_max: usize) -> Result<Socket, DriverError> {
-    let mut socket = Socket::connect(NAME, &address.place, payload_max).await?;
+pub(in crate::driver) async fn open(address: &Address, payload_max: usize) -> Result<Socket, DriverError> {
+    let mut socket =
+        Socket::connect(address.driver, &address.place, address.tls.as_ref(), payload_max).await?;
     greet(&mut socket, address).await?;
     Ok(socket)
 }
@@ -33,8 +33,8 @@ async fn greet(socket: &mut Socket, address: &Address) -> Result<(), DriverError
     exchange(socket, &commands, |reply, _| {
         match reply {
             Reply::Simple(_) => missing -= 1,
-            Reply::Error(text) => return Err(refused(place, text)),
-            _ => return Err(fatal(format!("{place} answers, but not as a Redis does"))),
+            Reply::Error(text) => return Err(refused(address.driver, place, text)),
+            _ => return Err(fatal(address.driver, format!("{place} answers, but not as a Redis does"))),
         }
         Ok(missing == 0)
     })
@@ -43,13 +43,15 @@ async fn greet(socket: &mut Socket, address: &Address) -> Result<(), DriverError
 
 /// Writes `output` while reading, and shows each whole value (parsed, and its bytes) to `each` until that says
 /// `true`.
-pub(super) async fn exchange(
+pub(in crate::driver) async fn exchange(
     socket: &mut Socket,
     output: &[u8],
     mut each: impl FnMut(Reply<'_>, &[u8]) -> Result<bool, DriverError>,
 ) -> Result<(), DriverError> {
     let take = |socket: &mut Socket| {
-        while let Some((reply, length)) = scan(socket.unread()).map_err(broken)? {
+        while let Some((reply, length)) =
+            scan(socket.unread()).map_err(|error| broken(socket.driver(), error))?
+        {
             let done = each(reply, &socket.unread()[..length])?;
             socket.consume(length);
             if done {
@@ -62,14 +64,14 @@ pub(super) async fn exchange(
 }
 
 /// The stream can't be understood any more.
-pub(super) fn broken(error: crate::wire::resp::ReplyError) -> DriverError {
-    fatal("the server sends what is no RESP").source(error)
+pub(in crate::driver) fn broken(driver: &'static str, error: crate::wire::resp::ReplyError) -> DriverError {
+    fatal(driver, "the server sends what is no RESP").source(error)
 }
 
-fn refused(place: &Place, text: &[u8]) -> DriverError {
-    let error = fatal(format!("{place} refuses the connection: {}", String::from_utf8_lossy(text)));
+fn refused(driver: &'static str, place: &Place, text: &[u8]) -> DriverError {
+    let error = fatal(driver, format!("{place} refuses the connection: {}", String::from_utf8_lossy(text)));
     if text.starts_with(b"NOAUTH") || text.starts_with(b"WRONGPASS") {
-        return error.remedy("put user and password into the target's URL: redis://user:password@host:port");
+        return error.remedy("put user and password into the target's URL: redis://user:${NAME}@host:port");
     }
     error
 }

@@ -1,0 +1,206 @@
+//! `redis-cluster`: Pub/Sub on a Redis Cluster. [`ClassicCluster`] uses PUBLISH and SUBSCRIBE, which every node
+//! passes on to all others: connections are spread over the nodes. [`ShardedCluster`] uses SPUBLISH and SSUBSCRIBE:
+//! each topic lives on the node that serves its slot, and a connection of the harness has a socket to each node it
+//! needs.
+//!
+//! Slots may move while a trial runs. A message that a node refuses with MOVED is handed to the node it names,
+//! and a subscription that a node gives up with its slot is made again where the slot went; both are counted, and
+//! told with the result.
+
+mod lane;
+mod map;
+mod publisher;
+mod slots;
+mod subscriber;
+
+pub use publisher::ShardedPublisher;
+pub use subscriber::ShardedSubscriber;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::redis::{self, Address, Verb, WirePublisher, open};
+use super::redis_pubsub::WireSubscriber;
+use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
+use crate::scenario::{self, Subscription, Topology};
+
+/// Name of the driver in errors and results.
+const NAME: &str = "redis-cluster";
+
+/// What happened on the way, counted by all connections of a trial.
+#[derive(Debug, Default)]
+struct Happened {
+    /// Messages that a node refused because their slot had moved, handed to the node it named.
+    redirected: AtomicU64,
+    /// Subscriptions that were made again where their slot went.
+    resubscribed: AtomicU64,
+    /// Publishing sockets that broke.
+    broken: AtomicU64,
+}
+
+impl Happened {
+    fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let all = [
+            (read(&self.redirected), "messages were refused with MOVED and handed to the node it named"),
+            (
+                read(&self.resubscribed),
+                "subscriptions were made again on another node, where their slot went",
+            ),
+            (
+                read(&self.broken),
+                "publishing sockets to a node broke; what it had not answered is unknown, and \
+              messages for it are rejected until it is back",
+            ),
+        ];
+        all.into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect()
+    }
+}
+
+fn guarantees() -> Guarantees {
+    Guarantees {
+        delivery: DeliveryGuarantee::AtMostOnce,
+        acknowledgement: Acknowledgement::Reply,
+        fsync: Durability::Never,
+        replicas: 1,
+        ordered: true,
+        replay: false,
+        work_queue: false,
+        deviations: Vec::new(),
+    }
+}
+
+/// Asks for the map, and whether the cluster can carry this traffic.
+async fn prepare(address: &Address, topology: &Topology) -> Result<(), DriverError> {
+    if topology.delivery == scenario::Delivery::WorkQueue {
+        let what = "Pub/Sub hands every message to every subscriber; it has no work queue";
+        return Err(redis::fatal(NAME, what).remedy(
+            "set workload.delivery = \"fan_out\", or take a driver with work queues (redis-streams, jetstream)",
+        ));
+    }
+    if !map::fetch(address).await?.is_whole() {
+        return Err(redis::fatal(NAME, "not every slot of the cluster is served"));
+    }
+    Ok(())
+}
+
+/// The node that a connection with this number speaks to.
+async fn node(address: &Address, number: u32) -> Result<Address, DriverError> {
+    let map = map::fetch(address).await?;
+    let index = number as usize % map.nodes.len().max(1);
+    Ok(map.nodes.get(index).map_or_else(|| address.clone(), |node| address.of_node(&node.host, node.port)))
+}
+
+/// Classic Pub/Sub on a cluster.
+#[derive(Debug, Clone)]
+pub struct ClassicCluster {
+    address: Arc<Address>,
+}
+
+impl ClassicCluster {
+    /// The cluster of which a node is at `url`.
+    ///
+    /// # Errors
+    /// `Fatal` if the URL is none.
+    pub fn new(url: &str) -> Result<Self, DriverError> {
+        Ok(Self { address: Arc::new(Address::parse(NAME, url)?) })
+    }
+}
+
+impl Driver for ClassicCluster {
+    type Publisher = WirePublisher;
+    type Subscriber = WireSubscriber;
+
+    fn guarantees(&self) -> Guarantees {
+        guarantees()
+    }
+
+    async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        prepare(&self.address, topology).await
+    }
+
+    async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Self::Publisher, DriverError> {
+        let node = node(&self.address, connection).await?;
+        Ok(WirePublisher::new(open(&node, 0).await?, topology, Verb::Publish))
+    }
+
+    async fn subscriber(
+        &self,
+        topology: &Topology,
+        subscriptions: &[Subscription],
+    ) -> Result<Self::Subscriber, DriverError> {
+        // One node further than the publishers of the same number, so that messages cross the cluster.
+        let number = subscriptions.first().map_or(0, |one| one.subscriber + 1);
+        let node = node(&self.address, number).await?;
+        WireSubscriber::subscribe(open(&node, topology.payload_max).await?, topology, subscriptions).await
+    }
+
+    async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
+        Ok(None)
+    }
+
+    async fn tear_down(&self, _topology: &Topology) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+/// Sharded Pub/Sub on a cluster.
+#[derive(Debug, Clone)]
+pub struct ShardedCluster {
+    address: Arc<Address>,
+    happened: Arc<Happened>,
+}
+
+impl ShardedCluster {
+    /// The cluster of which a node is at `url`.
+    ///
+    /// # Errors
+    /// `Fatal` if the URL is none.
+    pub fn new(url: &str) -> Result<Self, DriverError> {
+        Ok(Self { address: Arc::new(Address::parse(NAME, url)?), happened: Arc::default() })
+    }
+}
+
+impl Driver for ShardedCluster {
+    type Publisher = ShardedPublisher;
+    type Subscriber = ShardedSubscriber;
+
+    fn guarantees(&self) -> Guarantees {
+        guarantees()
+    }
+
+    async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        prepare(&self.address, topology).await
+    }
+
+    async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Self::Publisher, DriverError> {
+        ShardedPublisher::open(&self.address, topology, Arc::clone(&self.happened)).await
+    }
+
+    async fn subscriber(
+        &self,
+        topology: &Topology,
+        subscriptions: &[Subscription],
+    ) -> Result<Self::Subscriber, DriverError> {
+        ShardedSubscriber::open(&self.address, topology, subscriptions, Arc::clone(&self.happened)).await
+    }
+
+    async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
+        Ok(None)
+    }
+
+    async fn tear_down(&self, _topology: &Topology) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.happened.remarks()
+    }
+}

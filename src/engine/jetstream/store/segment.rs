@@ -217,12 +217,7 @@ impl Segment {
     }
 
     /// Places a message and hands it on, unless its sequence was seen before.
-    fn take(
-        &mut self,
-        message: &super::Stored<'_>,
-        at: u64,
-        each: &mut impl FnMut(u64, &super::Stored<'_>),
-    ) {
+    fn take(&mut self, message: &super::Stored<'_>, at: u64, each: &mut impl FnMut(u64, &super::Stored<'_>)) {
         if self.place(message, at) {
             each(at, message);
         }

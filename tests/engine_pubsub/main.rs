@@ -2,6 +2,10 @@
 //! several, which must not be told apart.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and says what it saw")]
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the same questions are asked with one event loop and with several"
+)]
 
 mod node;
 mod scale;

@@ -168,10 +168,7 @@ impl Segment {
                 Read::Good(record) => {
                     let (message, counts) = (&record.message, at as u64 >= from);
                     match record.kind {
-                        Kind::Message => {
-                            let free = self.place(message, at as u64);
-                            free.then(|| each(at as u64, message));
-                        }
+                        Kind::Message => self.take(message, at as u64, &mut each),
                         Kind::Skipped => self.pass(message.sequence),
                         Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),
                         Kind::Trimmed if counts => found.trimmed = found.trimmed.max(message.sequence),
@@ -217,6 +214,13 @@ impl Segment {
             }
         }
         found
+    }
+
+    /// Places a message and hands it on, unless its sequence was seen before.
+    fn take(&mut self, message: &super::Stored<'_>, at: u64, each: &mut impl FnMut(u64, &super::Stored<'_>)) {
+        if self.place(message, at) {
+            each(at, message);
+        }
     }
 
     fn leftover(&self, rest: &[u8]) -> Option<String> {

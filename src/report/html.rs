@@ -170,18 +170,19 @@ fn expectations(page: &mut Page, judgements: &[Judgement]) {
     let (claims, own): (Vec<&Judgement>, Vec<&Judgement>) =
         judgements.iter().partition(|j| j.claim.is_some());
     if !claims.is_empty() {
-        page.heading("Published claims");
-        judged(page, &claims);
+        judged(page, "Published claims", &claims);
     }
     if !own.is_empty() {
-        page.heading("Expectations");
-        judged(page, &own);
+        judged(page, "Expectations", &own);
     }
 }
 
 /// One row per judgement: what was said, by whom, the answer, and why.
-fn judged(page: &mut Page, judgements: &[&Judgement]) {
-    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"Judgements\" tabindex=\"0\"><table class=\"words sortable\">\n");
+fn judged(page: &mut Page, heading: &str, judgements: &[&Judgement]) {
+    page.heading(heading);
+    let label = escaped(heading);
+    page.raw(&format!("<div class=\"wide\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">"));
+    page.raw("<table class=\"words sortable\">\n");
     page.raw(
         "<thead><tr><th scope=\"col\">expected</th><th scope=\"col\">of</th><th scope=\"col\">answer</th>",
     );

@@ -50,10 +50,14 @@ pub(super) fn rows(headlines: &[Headline]) -> Vec<Row> {
         }
     };
     group(vec![
-        row("offered", headlines, |headline| match headline.median("offered_per_s") {
-            Some(found) => with_interval(found, humanise::rate),
-            None => CLOSED_LOOP.to_owned(),
-        }),
+        ordered(
+            row("offered", headlines, |headline| match headline.median("offered_per_s") {
+                Some(found) => with_interval(found, humanise::rate),
+                None => CLOSED_LOOP.to_owned(),
+            }),
+            headlines,
+            |headline| headline.median("offered_per_s").map(|found| found.median),
+        ),
         estimate("published", headlines, "publishes_per_s", humanise::rate),
         estimate("delivered", headlines, "deliveries_per_s", humanise::rate),
     ]);

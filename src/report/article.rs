@@ -150,7 +150,7 @@ mod tests {
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
         assert_eq!(
             rows[2],
-            "| redis | 20.0 k/s | 800 µs | ∞ | – | 3.00 % | A (not alike) | 0.250 cores | 8.00 MiB | 212 USD | VALID |"
+            "| redis | 20.0 k/s | 800 µs | ∞ | – | 3.00 % | A (not alike) | 0.250 cores | 8 MiB | 212 USD | VALID |"
         );
         assert!(
             rows[3].contains("| B (not alike) |") && rows[3].contains("| no price given |"),

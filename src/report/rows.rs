@@ -68,9 +68,7 @@ pub(super) fn rows(headlines: &[Headline]) -> Vec<Row> {
         estimate("harness CPU per message", headlines, "harness_cpu_us_per_message", humanise::micros),
         estimate("broker memory, largest", headlines, "broker_rss_bytes_max", |b| humanise::bytes(b as u64)),
         estimate("network, whole machine", headlines, "network_bytes", |b| humanise::bytes(b as u64)),
-        estimate("written to disk by the broker", headlines, "broker_written_bytes", |b| {
-            humanise::bytes(b as u64)
-        }),
+        estimate("broker's writes to disk", headlines, "broker_written_bytes", |b| humanise::bytes(b as u64)),
         estimate("of the generator's ceiling", headlines, "percent_of_ceiling", |p| {
             humanise::percent(p / 100.0)
         }),

@@ -21,6 +21,7 @@ pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 /// Status codes after which one simply asks again.
 const NOTHING_NOW: u16 = 404;
 const EXPIRED: u16 = 408;
+const NO_RESPONDERS: u16 = 503;
 const HEARTBEAT: u16 = 100;
 
 /// What a server says, with another status, when somebody else is to be asked from now on.
@@ -64,7 +65,8 @@ impl Demand {
     /// A request has ended with this status, and `pending` messages of it will not come (all, if it doesn't
     /// say).
     pub(super) fn ended(&mut self, status: u16, text: &str, pending: Option<u32>) -> Result<(), DriverError> {
-        if status == HEARTBEAT {
+        // While a cluster elects a leader nobody answers: what was asked for is asked for again after the silence.
+        if status == HEARTBEAT || status == NO_RESPONDERS {
             return Ok(());
         }
         self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(self.outstanding));
@@ -105,6 +107,8 @@ mod tests {
         demand.asked();
         demand.ended(100, "Idle Heartbeat", None).unwrap();
         assert_eq!(demand.more(), None, "a heartbeat ends nothing");
+        demand.ended(503, "", None).unwrap();
+        assert_eq!(demand.more(), None, "asking again at once would find nobody again");
         demand.ended(409, "Leadership Change", None).unwrap();
         assert_eq!(demand.more(), Some(100));
         demand.asked();

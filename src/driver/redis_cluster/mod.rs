@@ -19,10 +19,11 @@ pub use subscriber::ShardedSubscriber;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::redis::{self, Address, Verb, WirePublisher, open};
+use super::redis::{self, Address, Verb, WirePublisher, exchange, open};
 use super::redis_pubsub::WireSubscriber;
 use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
 use crate::scenario::{self, Subscription, Topology};
+use crate::wire::resp::append_command;
 
 /// Name of the driver in errors and results.
 const NAME: &str = "redis-cluster";
@@ -98,6 +99,38 @@ async fn node(address: &Address, number: u32) -> Result<Address, DriverError> {
     Ok(map.nodes.get(index).map_or_else(|| address.clone(), |node| address.of_node(&node.host, node.port)))
 }
 
+/// Waits until every node has what was published on any of them before: nodes pass messages on to each other in
+/// order, and answer the publisher without waiting for that.
+async fn fence(address: &Address) -> Result<(), DriverError> {
+    const CHANNEL: &[u8] = b"busmark-fence";
+    let command = |words: &[&[u8]]| {
+        let mut bytes = Vec::new();
+        append_command(&mut bytes, words);
+        bytes
+    };
+    let map = map::fetch(address).await?;
+    let nodes: Vec<Address> = map.nodes.iter().map(|node| address.of_node(&node.host, node.port)).collect();
+    let mut ears = Vec::new();
+    for node in &nodes {
+        let mut ear = open(node, 0).await?;
+        exchange(&mut ear, &command(&[b"SUBSCRIBE", CHANNEL]), |_, _| Ok(true)).await?;
+        ears.push(ear);
+    }
+    for node in &nodes {
+        let mut mouth = open(node, 0).await?;
+        exchange(&mut mouth, &command(&[b"PUBLISH", CHANNEL, b""]), |_, _| Ok(true)).await?;
+    }
+    for ear in &mut ears {
+        let mut missing = nodes.len();
+        exchange(ear, &[], |_, _| {
+            missing = missing.saturating_sub(1);
+            Ok(missing == 0)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Classic Pub/Sub on a cluster.
 #[derive(Debug, Clone)]
 pub struct ClassicCluster {
@@ -123,7 +156,8 @@ impl Driver for ClassicCluster {
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
-        prepare(&self.address, topology).await
+        prepare(&self.address, topology).await?;
+        fence(&self.address).await
     }
 
     async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Self::Publisher, DriverError> {

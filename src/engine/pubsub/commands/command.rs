@@ -53,10 +53,38 @@ fn describe(out: &mut Writer<'_>, spec: &Spec) {
     spec.keys().iter().for_each(|&place| out.integer(place));
     words(out, "@", spec.categories);
     out.set(0);
-    out.set(0);
+    key_specs(out, spec.keys());
     let subcommands: Vec<_> = children(spec).collect();
     out.set(subcommands.len());
     subcommands.iter().for_each(|sub| describe(out, sub));
+}
+
+/// Where a command's keys stand, as `CommandInfo` says it since Redis 7. Channels of shards are none that a keyspace
+/// would have.
+fn key_specs(out: &mut Writer<'_>, [first, last, step]: [i64; 3]) {
+    out.set(usize::from(first != 0));
+    if first == 0 {
+        return;
+    }
+    out.map(3);
+    out.bulk(b"flags");
+    out.set(1);
+    out.simple("not_key");
+    let lastkey = if last < 0 { last } else { last - first };
+    let begin: &[(&str, i64)] = &[("index", first)];
+    let range: &[(&str, i64)] = &[("lastkey", lastkey), ("keystep", step), ("limit", 0)];
+    for (name, kind, numbers) in [("begin_search", "index", begin), ("find_keys", "range", range)] {
+        out.bulk(name.as_bytes());
+        out.map(2);
+        out.bulk(b"type");
+        out.bulk(kind.as_bytes());
+        out.bulk(b"spec");
+        out.map(numbers.len());
+        for (name, number) in numbers {
+            out.bulk(name.as_bytes());
+            out.integer(*number);
+        }
+    }
 }
 
 fn words(out: &mut Writer<'_>, mark: &str, text: &str) {

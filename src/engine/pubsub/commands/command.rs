@@ -53,7 +53,7 @@ fn describe(out: &mut Writer<'_>, spec: &Spec) {
     spec.keys().iter().for_each(|&place| out.integer(place));
     words(out, "@", spec.categories);
     out.set(0);
-    key_specs(out, spec.keys());
+    key_specs(out, if spec.name == "watch" { "RO" } else { "not_key" }, spec.keys());
     let subcommands: Vec<_> = children(spec).collect();
     out.set(subcommands.len());
     subcommands.iter().for_each(|sub| describe(out, sub));
@@ -61,7 +61,7 @@ fn describe(out: &mut Writer<'_>, spec: &Spec) {
 
 /// Where a command's keys stand, as `CommandInfo` says it since Redis 7. Channels of shards are none that a keyspace
 /// would have.
-fn key_specs(out: &mut Writer<'_>, [first, last, step]: [i64; 3]) {
+fn key_specs(out: &mut Writer<'_>, flag: &str, [first, last, step]: [i64; 3]) {
     out.set(usize::from(first != 0));
     if first == 0 {
         return;
@@ -69,7 +69,7 @@ fn key_specs(out: &mut Writer<'_>, [first, last, step]: [i64; 3]) {
     out.map(3);
     out.bulk(b"flags");
     out.set(1);
-    out.simple("not_key");
+    out.simple(flag);
     let lastkey = if last < 0 { last } else { last - first };
     let begin: &[(&str, i64)] = &[("index", first)];
     let range: &[(&str, i64)] = &[("lastkey", lastkey), ("keystep", step), ("limit", 0)];

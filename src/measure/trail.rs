@@ -38,7 +38,7 @@ struct Slot {
     trace: Trace,
 }
 
-/// The latest messages of some lanes, about [`SLOTS`] in all: each lane has a ring of its own as far as there is
+/// The latest messages of some lanes, 65,536 in all: each lane has a ring of its own as far as there is
 /// room, else lanes share slots and an older message gives way.
 #[derive(Debug, Clone)]
 pub struct Trail {

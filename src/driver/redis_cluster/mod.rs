@@ -170,6 +170,8 @@ impl Driver for ClassicCluster {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
+        // What was answered before is on its way between the nodes; who joins now is not meant to get it.
+        fence(&self.address).await?;
         // One node further than the publishers of the same number, so that messages cross the cluster.
         let number = subscriptions.first().map_or(0, |one| one.subscriber + 1);
         let node = node(&self.address, number).await?;

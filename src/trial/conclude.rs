@@ -45,7 +45,8 @@ pub(super) struct Remains<'a> {
 /// Sums up.
 pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcome {
     let noted = Noted::of(&mut remains.subscribing);
-    let counts = counts(&remains, &noted);
+    let changed = changes(&remains.counters);
+    let counts = counts(&remains, &noted, &changed);
     let latencies = latencies(&remains, &counts, &noted);
     let Remains { setup, plan, ref watched, .. } = remains;
     let seconds = (watched.measured.1 - watched.measured.0) as f64 / 1e9;
@@ -80,8 +81,8 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         events: watched.events.clone(),
         timeline: timeline(&remains),
         slowest: traced(&noted.slowest, &remains.publishing),
-        server_counters: changes(&remains.counters),
-        notes: notes(&remains, broker),
+        notes: notes(&remains, why_cut_off(&changed, broker.effective_config())),
+        server_counters: changed,
         ..TrialRecord::default()
     };
     record.verdict = judge(&evidence(&remains, &record));
@@ -169,7 +170,7 @@ impl Noted {
     }
 }
 
-fn counts(remains: &Remains<'_>, noted: &Noted) -> Counts {
+fn counts(remains: &Remains<'_>, noted: &Noted, changed: &[CounterChange]) -> Counts {
     let setup = remains.setup;
     let closing = Closing {
         answers: setup.answers,
@@ -179,8 +180,7 @@ fn counts(remains: &Remains<'_>, noted: &Noted) -> Counts {
         discarded: remains.leftovers.discarded,
         unidentified: noted.unidentified,
         // A subscriber that stands still doesn't notice that it was cut off; the server counts it.
-        disconnects: super::signal::Totals::read(&setup.totals.disconnects)
-            .max(cut_off(&changes(&remains.counters))),
+        disconnects: super::signal::Totals::read(&setup.totals.disconnects).max(cut_off(changed)),
     };
     if setup.stamped {
         return close_books(&setup.books, &noted.sums, &closing);
@@ -224,11 +224,11 @@ fn changes((before, after): &(Counters, Option<Counters>)) -> Vec<CounterChange>
         .collect()
 }
 
-/// What a reader has to know besides.
-fn notes(remains: &Remains<'_>, broker: &Broker) -> Vec<String> {
+/// What a reader has to know besides; `cut_off` says why the server cut clients off, if it did.
+fn notes(remains: &Remains<'_>, cut_off: Option<String>) -> Vec<String> {
     let watched = &remains.watched;
     let mut notes: Vec<String> = watched.events.iter().map(EventRecord::line).collect();
-    notes.extend(why_cut_off(&changes(&remains.counters), broker.effective_config()));
+    notes.extend(cut_off);
     if let Some(how) = &watched.broker_died {
         notes.push(format!("the broker ended in the middle of the trial: {how}"));
     }

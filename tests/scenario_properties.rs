@@ -118,6 +118,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             subscriber_connections: subscribers,
             topics,
             subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
+            subscribe_by: SubscribeBy::Name,
             delivery: Delivery::FanOut,
             rate,
             arrival,
@@ -195,9 +196,11 @@ fn redis_broker() -> impl Strategy<Value = Broker> {
 }
 
 fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
-    let redis = any::<bool>().prop_map(|wire| {
+    let redis = (any::<bool>(), 0usize..3).prop_map(|(wire, protocol)| {
         DriverConfig::RedisPubsub(RedisPubsubOptions {
             client: if wire { Client::Wire } else { Client::Library },
+            protocol: [SubscriberProtocol::Resp2, SubscriberProtocol::Resp3, SubscriberProtocol::Mixed]
+                [protocol],
         })
     });
     let nats_core = any::<bool>().prop_map(|wire| {

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use busmark::scenario::{
-    self, Client, DriverConfig, JetstreamOptions, Managed, NatsCoreOptions, RedisPubsubOptions, Server, Sync,
-    Target, Transport,
+    self, DriverConfig, JetstreamOptions, Managed, NatsCoreOptions, RedisPubsubOptions, Server, Sync, Target,
+    Transport,
 };
 use busmark::target::{self, Broker, Found, System, TargetError};
 
@@ -21,7 +21,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 const VICTIM: &str = "BUSMARK_TEST_VICTIM";
 
 fn redis() -> DriverConfig {
-    DriverConfig::RedisPubsub(RedisPubsubOptions { client: Client::Wire })
+    DriverConfig::RedisPubsub(RedisPubsubOptions::default())
 }
 
 fn jetstream() -> DriverConfig {

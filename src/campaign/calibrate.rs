@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::scenario::{
-    Broker, Client, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate,
-    RedisPubsubOptions, Scenario, Target, Trials, Workload,
+    Broker, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate,
+    RedisPubsubOptions, Scenario, SubscribeBy, Target, Trials, Workload,
 };
 use crate::target;
 use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
@@ -77,10 +77,13 @@ impl std::fmt::Display for Calibration {
 /// When this program can't be found.
 pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result<Option<Target>> {
     let (driver, protocol, scheme) = match driver {
-        DriverConfig::RedisPubsub(_) => (driver.clone(), "resp", "redis"),
+        DriverConfig::RedisPubsub(RedisPubsubOptions { client, .. }) => {
+            let options = RedisPubsubOptions { client: *client, ..RedisPubsubOptions::default() };
+            (DriverConfig::RedisPubsub(options), "resp", "redis")
+        }
         // The peer keeps no streams and is no cluster: channels of the same client stand in for them.
         DriverConfig::RedisStreams(_) | DriverConfig::RedisCluster(_) => {
-            (DriverConfig::RedisPubsub(RedisPubsubOptions { client: Client::Wire }), "resp", "redis")
+            (DriverConfig::RedisPubsub(RedisPubsubOptions::default()), "resp", "redis")
         }
         // A stream needs a server that keeps it; what its driver costs on the way is that of core messages.
         DriverConfig::NatsCore(NatsCoreOptions { client })
@@ -152,6 +155,8 @@ fn measure(
     let mut scenario = scenario.clone();
     scenario.workload.rate = rate;
     scenario.workload.in_flight = scenario.workload.in_flight.max(10_000);
+    // The peer matches nothing: it is subscribed to by name.
+    scenario.workload.subscribe_by = SubscribeBy::Name;
     // The peer has no groups: a work queue is measured as fan-out to one of each group.
     if scenario.workload.delivery == Delivery::WorkQueue {
         scenario.workload.delivery = Delivery::FanOut;

@@ -55,6 +55,9 @@ pub struct Guarantees {
     pub replay: bool,
     /// A message is delivered to one subscriber of a group (work queue).
     pub work_queue: bool,
+    /// Subscribers can name topics by a pattern.
+    #[serde(default)]
+    pub patterns: bool,
     /// Obligations of the seam that the client library in use breaks, in words.
     pub deviations: Vec<String>,
 }

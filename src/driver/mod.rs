@@ -29,7 +29,7 @@ pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
 pub use open::{Visitor, open};
 
-use crate::scenario::{Subscription, TopicId, Topology};
+use crate::scenario::{SubscribeBy, Subscription, TopicId, Topology};
 
 /// One messaging system, as one target configures it. Cheap to clone into each thread of a trial.
 pub trait Driver: Clone + Send + 'static {
@@ -92,6 +92,16 @@ pub struct Leftovers {
     pub pending: u64,
     /// Thrown away by the system's own limits.
     pub discarded: u64,
+}
+
+/// Refuses subscriptions by pattern, for systems that know topics by name alone.
+fn by_name_only(driver: &'static str, topology: &Topology) -> Result<(), DriverError> {
+    if topology.by == SubscribeBy::Name {
+        return Ok(());
+    }
+    Err(DriverError::new(ErrorKind::Fatal, driver, "topics are known by name only, not by a pattern").remedy(
+        "set workload.subscribe_by = \"name\", or take a driver with patterns (redis-pubsub, nats-core, jetstream)",
+    ))
 }
 
 /// Answer of [`Publisher::enqueue`].

@@ -27,8 +27,8 @@ pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<
     match config {
         DriverConfig::Loopback(options) => Ok(visitor.visit(Loopback::from_url(options.clone(), url))),
         DriverConfig::RedisPubsub(options) => match options.client {
-            Client::Wire => Ok(visitor.visit(WireClient::new(url)?)),
-            Client::Library => Ok(visitor.visit(LibraryClient::new(url)?)),
+            Client::Wire => Ok(visitor.visit(WireClient::new(url)?.speaking(options.protocol))),
+            Client::Library => Ok(visitor.visit(LibraryClient::new(url)?.speaking(options.protocol))),
         },
         DriverConfig::NatsCore(options) => match options.client {
             Client::Wire => Ok(visitor.visit(wire::NatsCore::new(url)?)),

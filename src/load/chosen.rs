@@ -138,6 +138,7 @@ mod tests {
             delivery: Delivery::FanOut,
             payload_max: 16,
             prefix: "t".into(),
+            ..Topology::default()
         }
     }
 

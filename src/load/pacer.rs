@@ -231,11 +231,11 @@ mod tests {
             subscribers: 0,
             subscriber_connections: 0,
             topics: 1,
-            every_lane: false,
             subscribe: Subscribe::All,
             delivery: Delivery::FanOut,
             payload_max: 0,
             prefix: "t".into(),
+            ..Topology::default()
         };
         let limit = Limit { measure_from: 0, until, measured: u64::MAX };
         Schedule::new(&topology, 0, (Arrival::Constant, &Pace::Constant(rate)), limit, 0)

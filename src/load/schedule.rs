@@ -256,11 +256,11 @@ mod tests {
             subscribers: 0,
             subscriber_connections: 0,
             topics: 1,
-            every_lane: false,
             subscribe: Subscribe::All,
             delivery: Delivery::FanOut,
             payload_max: 16,
             prefix: "t".into(),
+            ..Topology::default()
         }
     }
 

@@ -207,11 +207,11 @@ mod tests {
             subscribers,
             subscriber_connections: subscribers,
             topics,
-            every_lane: false,
             subscribe,
             delivery: Delivery::FanOut,
             payload_max: 0,
             prefix: "t".into(),
+            ..Topology::default()
         }
     }
 

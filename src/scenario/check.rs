@@ -9,7 +9,7 @@ use super::broker::{Broker, Managed, Transport};
 use super::check_happenings;
 use super::document::{At, Node, Value};
 use super::model::{
-    Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, Target, Workload,
+    Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, SubscribeBy, Target, Workload,
 };
 use super::options::{
     AckPolicy, Aof, Client, Discard, JetstreamOptions, RedisStreamsOptions, Retention, Storage,
@@ -355,6 +355,10 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
             format!("{name} delivers to every subscriber and can't be a work queue; allowed: `fan_out`, or redis-streams, nats-core, jetstream, loopback")
         });
     }
+    let by_pattern = workload.subscribe_by == SubscribeBy::Pattern;
+    rules.refuse(by_pattern && !target.driver.knows_patterns(), &["workload.subscribe_by", &driver], || {
+        format!("{name} knows topics by name only; allowed: `name`, or redis-pubsub, redis-cluster with mode = \"classic\", nats-core, jetstream")
+    });
     if target.driver.speaks_redis() {
         let keys = [
             "workload.subscriber_connections",

@@ -22,6 +22,7 @@ mod reader;
 mod schema;
 pub mod shipped;
 mod spec;
+mod spec_drivers;
 mod spec_jetstream;
 mod sweep;
 mod topology;

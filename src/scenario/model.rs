@@ -7,8 +7,8 @@ use super::broker::Broker;
 use super::expect::Expect;
 use super::happenings::{Behaviour, Churn, Event};
 use super::options::{
-    Client, JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions,
-    RedisStreamsOptions,
+    Client, ClusterMode, JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions,
+    RedisPubsubOptions, RedisStreamsOptions,
 };
 use super::sweep::{Point, Sweep};
 use super::traffic::{PayloadSize, Shape, TopicChoice};
@@ -61,6 +61,8 @@ pub struct Workload {
     pub topic_choice: TopicChoice,
     /// Who reads which topic.
     pub subscribe: Subscribe,
+    /// How topics are named in a subscription.
+    pub subscribe_by: SubscribeBy,
     /// One copy for each subscriber, or one copy for all of them together.
     pub delivery: Delivery,
     /// Offered rate, all publishers together.
@@ -112,6 +114,15 @@ pub enum Subscribe {
     All,
     /// Subscriber i reads topic i mod topics (and topic t is read by subscriber t mod subscribers).
     Paired,
+}
+
+/// How topics are named in a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscribeBy {
+    /// Each by its name, or by whatever the system does best.
+    Name,
+    /// By a pattern or wildcard: one for all topics where a subscriber reads them all, else one for each.
+    Pattern,
 }
 
 /// How many copies of a message are expected.
@@ -238,6 +249,16 @@ impl DriverConfig {
             Self::RedisStreams(_) => "redis-streams",
             Self::NatsCore(_) => "nats-core",
             Self::Jetstream(_) => "jetstream",
+        }
+    }
+
+    /// Whether subscribers can name topics by a pattern.
+    #[must_use]
+    pub fn knows_patterns(&self) -> bool {
+        match self {
+            Self::RedisPubsub(_) | Self::NatsCore(_) | Self::Jetstream(_) => true,
+            Self::RedisCluster(options) => options.mode == ClusterMode::Classic,
+            Self::Loopback(_) | Self::RedisStreams(_) => false,
         }
     }
 

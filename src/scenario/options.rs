@@ -26,6 +26,37 @@ pub struct LoopbackOptions {
 pub struct RedisPubsubOptions {
     /// Who builds the frames.
     pub client: Client,
+    /// What subscribers speak.
+    pub protocol: SubscriberProtocol,
+}
+
+impl Default for RedisPubsubOptions {
+    fn default() -> Self {
+        Self { client: Client::Wire, protocol: SubscriberProtocol::Resp2 }
+    }
+}
+
+/// What subscribers speak to a Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriberProtocol {
+    /// RESP2, which every connection starts with.
+    Resp2,
+    /// RESP3, after HELLO 3.
+    Resp3,
+    /// RESP3 on every other connection.
+    Mixed,
+}
+
+impl SubscriberProtocol {
+    /// Whether the subscribing connection with this number speaks RESP3.
+    #[must_use]
+    pub fn is_resp3(self, connection: u32) -> bool {
+        match self {
+            Self::Resp2 => false,
+            Self::Resp3 => true,
+            Self::Mixed => connection % 2 == 1,
+        }
+    }
 }
 
 /// Who builds the frames.

@@ -154,6 +154,7 @@ fn workload(out: &mut Page, workload: &Workload, swept: bool) {
     out.set("topics", i64::from(workload.topics));
     out.set("topic_choice", topic_choice(workload.topic_choice));
     out.set("subscribe", workload.subscribe.word());
+    out.set("subscribe_by", workload.subscribe_by.word());
     out.set("delivery", workload.delivery.word());
     out.set("rate", workload.rate.text());
     out.set("shape", shape(&workload.shape));
@@ -296,7 +297,9 @@ fn broker(target: &Target) -> toml_edit::Value {
 fn options(driver: &DriverConfig) -> toml_edit::Value {
     match driver {
         DriverConfig::Loopback(options) => loopback(options),
-        DriverConfig::RedisPubsub(options) => inline([("client", options.client.word().into())]),
+        DriverConfig::RedisPubsub(options) => {
+            inline([("client", options.client.word().into()), ("protocol", options.protocol.word().into())])
+        }
         DriverConfig::NatsCore(options) => inline([("client", options.client.word().into())]),
         DriverConfig::RedisCluster(options) => inline([("mode", options.mode.word().into())]),
         DriverConfig::RedisStreams(options) => inline([

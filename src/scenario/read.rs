@@ -84,6 +84,7 @@ fn workload(table: &Reader<'_>) -> Workload {
         topics: table.count("topics", 1),
         topic_choice: read_traffic::topic_choice(table),
         subscribe: table.word("subscribe"),
+        subscribe_by: table.word("subscribe_by"),
         delivery: table.word("delivery"),
         rate: table.rate("rate"),
         shape: read_traffic::shape(table),

@@ -38,7 +38,10 @@ fn driver(table: &Reader<'_>) -> DriverConfig {
     let options = Reader::new(table.context(), node, &table.path_of("options"), keys);
     match name.as_str() {
         "loopback" => DriverConfig::Loopback(loopback(&options)),
-        "redis-pubsub" => DriverConfig::RedisPubsub(RedisPubsubOptions { client: options.word("client") }),
+        "redis-pubsub" => DriverConfig::RedisPubsub(RedisPubsubOptions {
+            client: options.word("client"),
+            protocol: options.word("protocol"),
+        }),
         "redis-cluster" => DriverConfig::RedisCluster(RedisClusterOptions { mode: options.word("mode") }),
         "redis-streams" => DriverConfig::RedisStreams(redis_streams(&options)),
         "jetstream" => DriverConfig::Jetstream(jetstream(&options)),

@@ -50,6 +50,7 @@ static SHIPPED: &[Shipped] = shipped![
     "drivers/redis-cluster-sharded",
     "drivers/redis-pubsub",
     "drivers/redis-pubsub-library",
+    "drivers/redis-resp3",
     "drivers/redis-streams",
     "drivers/redis-streams-aof",
     "drivers/redis-streams-queue",
@@ -76,6 +77,7 @@ static SHIPPED: &[Shipped] = shipped![
     "patterns/sweep",
     "patterns/topic-skew",
     "patterns/topic-uniform",
+    "patterns/wildcards",
     "reproduce/one-node",
     "reproduce/three-nodes",
 ];

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::broker::{Server, Transport};
 use super::happenings::Action;
-use super::model::{Delivery, Subscribe};
-use super::options::{Aof, Client, ClusterMode, StreamConsumer, Trim};
-use super::spec_jetstream::JETSTREAM;
+use super::model::{Delivery, Subscribe, SubscribeBy};
+pub(super) use super::spec_drivers::DRIVERS;
+pub use super::spec_drivers::driver_names;
 use super::sweep::Combine;
 use super::words::words;
 
@@ -106,7 +106,7 @@ const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
 const SIZE: Kind = Kind::Size { max: PAYLOAD_MAX };
 const FACTOR: Kind = Kind::Number { max: 1e6 };
 const PER_SECOND: Kind = Kind::Number { max: 10_000.0 };
-const RATIO: Kind = Kind::Number { max: 1.0 };
+pub(super) const RATIO: Kind = Kind::Number { max: 1.0 };
 
 /// The file as a whole.
 pub(super) static SCENARIO: &[Key] = &[
@@ -192,6 +192,12 @@ pub(super) static WORKLOAD: &[Key] = &[
         Kind::Word(words::<Subscribe>),
         Default::Is("\"all\""),
         "Who reads which topic: every subscriber all of them, or subscriber i topic i.",
+    ),
+    key(
+        "subscribe_by",
+        Kind::Word(words::<SubscribeBy>),
+        Default::Is("\"name\""),
+        "How subscribers name topics: by name, or by a pattern (Redis PSUBSCRIBE, a NATS wildcard), one for all topics or one for each.",
     ),
     key(
         "delivery",
@@ -513,83 +519,3 @@ pub(super) static EXPECT: &[Key] = &[
     key("claim", Kind::Text, Default::Absent, "The sentence it puts to the test."),
     key("source", Kind::Text, Default::Absent, "Where that sentence stands."),
 ];
-
-const SHARE: Default = Default::Is("0.0");
-
-/// Options of each driver; the names are those of [`super::DriverConfig::name`].
-pub(super) static DRIVERS: &[(&str, &[Key])] = &[
-    ("loopback", LOOPBACK),
-    ("redis-pubsub", REDIS_PUBSUB),
-    ("redis-cluster", REDIS_CLUSTER),
-    ("redis-streams", REDIS_STREAMS),
-    ("nats-core", NATS_CORE),
-    ("jetstream", JETSTREAM),
-];
-
-/// The drivers that a scenario can name.
-#[must_use]
-pub fn driver_names() -> Vec<&'static str> {
-    DRIVERS.iter().map(|(name, _)| *name).collect()
-}
-
-static LOOPBACK: &[Key] = &[
-    key("drop", RATIO, SHARE, "Share of deliveries that vanish."),
-    key("duplicate", RATIO, SHARE, "Share of deliveries made twice."),
-    key("reorder", RATIO, SHARE, "Share of deliveries swapped with the one behind them."),
-    key("corrupt", RATIO, SHARE, "Share of deliveries with a bit flipped behind the stamp."),
-    key("delay", Kind::Span, Default::Is("\"0us\""), "Time every delivery takes."),
-    key("stall_at", Kind::Span, Default::Is("\"0us\""), "Stop delivering this long after the first message."),
-    key("stall_for", Kind::Span, Default::Is("\"0us\""), "For this long; 0us never stops."),
-];
-
-/// Who builds the frames.
-pub(super) const CLIENT: Key = key(
-    "client",
-    Kind::Word(words::<Client>),
-    Default::Is("\"wire\""),
-    "busmark's own codec over a plain socket, or the usual client library.",
-);
-
-static REDIS_PUBSUB: &[Key] = &[CLIENT];
-
-static REDIS_CLUSTER: &[Key] = &[key(
-    "mode",
-    Kind::Word(words::<ClusterMode>),
-    Default::Is("\"sharded\""),
-    "SPUBLISH to the node that serves a topic's slot, or PUBLISH, which every node passes on to all others.",
-)];
-
-static REDIS_STREAMS: &[Key] = &[
-    key(
-        "consumer",
-        Kind::Word(words::<StreamConsumer>),
-        Default::Is("\"group\""),
-        "XREADGROUP with XACK, or plain XREAD.",
-    ),
-    key(
-        "max_length",
-        Kind::Whole { min: 0, max: 1_000_000_000_000 },
-        Default::Is("0"),
-        "Entries that each stream keeps (MAXLEN); 0 keeps all. What it drops unread is counted as discarded.",
-    ),
-    key(
-        "trim",
-        Kind::Word(words::<Trim>),
-        Default::Is("\"approximate\""),
-        "How exactly a stream keeps to max_length: MAXLEN ~ or MAXLEN =.",
-    ),
-    key(
-        "aof",
-        Kind::Word(words::<Aof>),
-        Default::Is("\"off\""),
-        "When a server that busmark starts writes its append-only file to disk.",
-    ),
-    key(
-        "batch",
-        Kind::Whole { min: 1, max: 100_000 },
-        Default::Is("100"),
-        "Entries per read, of each stream.",
-    ),
-];
-
-static NATS_CORE: &[Key] = &[CLIENT];

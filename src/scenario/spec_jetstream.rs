@@ -1,7 +1,8 @@
 //! What the JetStream driver can be told: the longest of the drivers' vocabularies.
 
 use super::options::{AckPolicy, ConsumerKind, DeliverPolicy, Discard, Retention, Storage};
-use super::spec::{CLIENT, Default, Key, Kind, key};
+use super::spec::{Default, Key, Kind, key};
+use super::spec_drivers::CLIENT;
 use super::words::words;
 
 /// Messages or bytes, 0 for no limit.

@@ -5,7 +5,7 @@
 //! and T topics there are max(P, T) lanes, lane l being publisher l mod P on topic l mod T; where every publisher
 //! writes to every topic there are P × T, lane l being publisher l / T on topic l mod T.
 
-use super::model::{Delivery, Subscribe, Workload};
+use super::model::{Delivery, Subscribe, SubscribeBy, Workload};
 use super::traffic::TopicChoice;
 
 /// Index of a topic, 0 to topics − 1.
@@ -44,6 +44,8 @@ pub struct Topology {
     pub every_lane: bool,
     /// Who reads which topic.
     pub subscribe: Subscribe,
+    /// How topics are named in a subscription.
+    pub by: SubscribeBy,
     /// One copy per subscriber or per group.
     pub delivery: Delivery,
     /// Largest payload in bytes.
@@ -54,6 +56,25 @@ pub struct Topology {
 
 /// Digits of the index at the end of a topic name.
 const TOPIC_DIGITS: usize = 6;
+
+impl Default for Topology {
+    /// One publisher, one subscriber, one topic, each by its name.
+    fn default() -> Self {
+        Self {
+            publishers: 1,
+            publisher_connections: 1,
+            subscribers: 1,
+            subscriber_connections: 1,
+            topics: 1,
+            every_lane: false,
+            subscribe: Subscribe::All,
+            by: SubscribeBy::Name,
+            delivery: Delivery::FanOut,
+            payload_max: 64,
+            prefix: "busmark-t".to_owned(),
+        }
+    }
+}
 
 impl Topology {
     /// The topology of a workload; `prefix` starts every topic name.
@@ -67,6 +88,7 @@ impl Topology {
             topics: workload.topics,
             every_lane: workload.topic_choice != TopicChoice::RoundRobin,
             subscribe: workload.subscribe,
+            by: workload.subscribe_by,
             delivery: workload.delivery,
             payload_max: workload.payload.max(),
             prefix: prefix.to_owned(),

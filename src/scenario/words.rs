@@ -2,10 +2,10 @@
 
 use super::broker::{Server, Transport};
 use super::happenings::Action;
-use super::model::{Delivery, Subscribe};
+use super::model::{Delivery, Subscribe, SubscribeBy};
 use super::options::{
     AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Discard, Retention, Storage,
-    StreamConsumer, Trim,
+    StreamConsumer, SubscriberProtocol, Trim,
 };
 use super::sweep::Combine;
 
@@ -27,6 +27,15 @@ pub(super) fn words<W: Word>() -> Vec<&'static str> {
 
 impl Word for Subscribe {
     const WORDS: &'static [(&'static str, Self)] = &[("all", Self::All), ("paired", Self::Paired)];
+}
+
+impl Word for SubscribeBy {
+    const WORDS: &'static [(&'static str, Self)] = &[("name", Self::Name), ("pattern", Self::Pattern)];
+}
+
+impl Word for SubscriberProtocol {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("resp2", Self::Resp2), ("resp3", Self::Resp3), ("mixed", Self::Mixed)];
 }
 
 impl Word for Delivery {

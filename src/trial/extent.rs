@@ -76,11 +76,11 @@ mod tests {
                 subscribers,
                 subscriber_connections: subscribers.min(1),
                 topics,
-                every_lane: false,
                 subscribe: if paired && subscribers > 0 { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
                 payload_max: 0,
                 prefix: String::new(),
+                ..Topology::default()
             };
             let counted: usize =
                 (0..topology.receivers()).map(|receiver| topology.lanes_of_receiver(receiver).len()).sum();

@@ -150,10 +150,10 @@ mod tests {
         ) {
             let topology = Topology {
                 publishers, publisher_connections: 1, subscribers, subscriber_connections: subscribers, topics,
-                every_lane: false,
                 subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
                 payload_max: 0, prefix: "t".into(),
+                ..Topology::default()
             };
             let slots = slots(&topology);
             for receiver in 0..topology.receivers() {

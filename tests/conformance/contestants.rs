@@ -7,7 +7,7 @@ use std::time::Duration;
 use busmark::scenario::{
     self, AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DriverConfig, JetstreamOptions, LoopbackOptions,
     Managed, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions, RedisStreamsOptions, Server, Storage,
-    StreamConsumer, Transport, Trim,
+    StreamConsumer, SubscriberProtocol, Transport, Trim,
 };
 
 /// A driver under test, and its broker.
@@ -51,7 +51,7 @@ pub(crate) fn loopback() -> Contestant {
 }
 
 fn redis_pubsub(name: &'static str, client: Client) -> Contestant {
-    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions { client });
+    let driver = DriverConfig::RedisPubsub(RedisPubsubOptions { client, ..RedisPubsubOptions::default() });
     let broker = managed(&driver);
     Contestant { name, driver, broker, refusal: Refusal::RedisAcl }
 }
@@ -62,6 +62,25 @@ pub(crate) fn redis_pubsub_wire() -> Contestant {
 
 pub(crate) fn redis_pubsub_library() -> Contestant {
     redis_pubsub("redis-pubsub (library)", Client::Library)
+}
+
+/// Subscribers that speak another protocol.
+fn speaking(protocol: SubscriberProtocol, contestant: Contestant) -> Contestant {
+    let DriverConfig::RedisPubsub(options) = contestant.driver else { return contestant };
+    Contestant { driver: DriverConfig::RedisPubsub(RedisPubsubOptions { protocol, ..options }), ..contestant }
+}
+
+pub(crate) fn redis_pubsub_wire_resp3() -> Contestant {
+    speaking(SubscriberProtocol::Resp3, redis_pubsub("redis-pubsub (wire, RESP3)", Client::Wire))
+}
+
+pub(crate) fn redis_pubsub_library_resp3() -> Contestant {
+    speaking(SubscriberProtocol::Resp3, redis_pubsub("redis-pubsub (library, RESP3)", Client::Library))
+}
+
+pub(crate) fn valkey_pubsub_wire_mixed() -> Contestant {
+    let name = "redis-pubsub (wire, RESP2 and RESP3) on Valkey";
+    speaking(SubscriberProtocol::Mixed, on(name, Client::Wire, Server::Valkey, Transport::Tcp))
 }
 
 /// The same driver on another server, or over another socket.

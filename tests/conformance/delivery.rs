@@ -1,7 +1,7 @@
 //! Cases about what arrives.
 
 use busmark::driver::{Driver, ErrorKind};
-use busmark::scenario::{Delivery, LaneId, Subscribe, TopicId, Topology};
+use busmark::scenario::{Delivery, LaneId, Subscribe, SubscribeBy, TopicId, Topology};
 use futures_util::future::join_all;
 
 use crate::stage::{Case, Played, Stage, topology};
@@ -33,6 +33,32 @@ impl Case for SeveralTopics {
     async fn play<D: Driver>(self, driver: D, _stage: &mut Stage) -> Played {
         let topology = Topology { subscribers: 5, topics: 50, subscribe: Subscribe::Paired, ..topology() };
         all_arrives(&driver, &topology, 100).await;
+        Played::Yes
+    }
+}
+
+/// Two subscribers of twelve topics by one pattern, then four of three topics each by patterns of their own.
+pub(crate) struct Patterns;
+
+impl Case for Patterns {
+    async fn play<D: Driver>(self, driver: D, _stage: &mut Stage) -> Played {
+        let all = Topology {
+            publishers: 3,
+            subscribers: 2,
+            subscriber_connections: 2,
+            topics: 12,
+            by: SubscribeBy::Pattern,
+            ..topology()
+        };
+        if !driver.guarantees().patterns {
+            let error = within(driver.prepare(&all)).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Fatal, "{error}");
+            assert!(error.remedy.unwrap().contains("workload.subscribe_by"));
+            return Played::Yes;
+        }
+        all_arrives(&driver, &all, 500).await;
+        let each = Topology { subscribers: 4, subscribe: Subscribe::Paired, ..all };
+        all_arrives(&driver, &each, 500).await;
         Played::Yes
     }
 }

@@ -17,6 +17,7 @@ macro_rules! every_driver {
             every_case! { $contestant:
                 every_message_arrives_once_and_in_the_order_of_its_lane => delivery::Order,
                 a_connection_tells_its_subscriptions_and_topics_apart => delivery::SeveralTopics,
+                a_pattern_stands_for_all_topics_or_for_each_or_is_refused => delivery::Patterns,
                 ten_thousand_topics_fit_on_one_connection => delivery::ManyTopics,
                 twenty_connections_a_side_work_beside_each_other => delivery::ManyConnections,
                 two_subscribers_of_a_topic_share_a_connection_or_are_told_what_to_set => delivery::Shared,
@@ -51,6 +52,9 @@ every_driver! {
     loopback,
     redis_pubsub_wire,
     redis_pubsub_library,
+    redis_pubsub_wire_resp3,
+    redis_pubsub_library_resp3,
+    valkey_pubsub_wire_mixed,
     redis_pubsub_wire_unix,
     redis_pubsub_library_unix,
     redis_pubsub_wire_tls,

@@ -92,10 +92,10 @@ pub(crate) fn topology() -> Topology {
         subscribers: 1,
         subscriber_connections: 1,
         topics: 1,
-        every_lane: false,
         subscribe: Subscribe::All,
         delivery: Delivery::FanOut,
         payload_max: 64,
         prefix: "bm".to_owned(),
+        ..Topology::default()
     }
 }

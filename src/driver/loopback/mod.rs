@@ -21,6 +21,7 @@ use bus::Bus;
 
 use super::{
     Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, ErrorKind, Guarantees, Leftovers,
+    by_name_only,
 };
 use crate::scenario::{Delivery, LoopbackOptions, Subscription, Topology};
 
@@ -72,11 +73,13 @@ impl Driver for Loopback {
             ordered: options.reorder == 0.0,
             replay: false,
             work_queue: true,
+            patterns: false,
             deviations: Vec::new(),
         }
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        by_name_only(NAME, topology)?;
         check(self.bus.options(), topology)?;
         self.bus.reset(topology);
         Ok(())

@@ -25,11 +25,11 @@ fn topology(delivery: Delivery) -> Topology {
         subscribers: 4,
         subscriber_connections: 4,
         topics: 2,
-        every_lane: false,
         subscribe: Subscribe::All,
         delivery,
         payload_max: 40,
         prefix: "test.".to_owned(),
+        ..Topology::default()
     }
 }
 

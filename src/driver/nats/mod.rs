@@ -38,6 +38,7 @@ fn core_guarantees(deviations: Vec<String>) -> Guarantees {
         ordered: true,
         replay: false,
         work_queue: true,
+        patterns: true,
         deviations,
     }
 }
@@ -65,6 +66,7 @@ fn jetstream_guarantees(options: &JetstreamOptions, mut deviations: Vec<String>)
         ordered: true,
         replay: true,
         work_queue: true,
+        patterns: true,
         deviations,
     }
 }

@@ -1,18 +1,25 @@
-//! Topics as NATS subjects: `<prefix>.<index>`, so that one wildcard covers them all.
+//! Topics as NATS subjects: `<prefix>.<index>`, so that one wildcard covers them all. Where topics are named by
+//! wildcards, there is another level below, so that one wildcard covers each of them, too.
 
 use async_nats::Subject;
 
 use crate::driver::{DriverError, ErrorKind};
-use crate::scenario::{TopicId, Topology};
+use crate::scenario::{SubscribeBy, TopicId, Topology};
 
 /// What separates the levels of a subject.
 const SEPARATOR: char = '.';
+
+/// The level below a topic, where wildcards stand for it.
+const LEVEL: &str = ".m";
 
 /// The subjects of one topology.
 #[derive(Debug, Clone)]
 pub(super) struct Subjects {
     /// The prefix with its dot.
     start: String,
+    /// What follows the index: nothing, or a level that wildcards stand for.
+    end: &'static str,
+    by: SubscribeBy,
     topics: u32,
 }
 
@@ -25,7 +32,12 @@ impl Subjects {
             let what = format!("topic prefix {prefix:?} is not made of letters, digits, - and _ alone");
             return Err(DriverError::new(ErrorKind::Fatal, driver, what));
         }
-        Ok(Self { start: format!("{prefix}{SEPARATOR}"), topics: topology.topics })
+        let end = match topology.by {
+            SubscribeBy::Name => "",
+            SubscribeBy::Pattern => LEVEL,
+        };
+        let start = format!("{prefix}{SEPARATOR}");
+        Ok(Self { start, end, by: topology.by, topics: topology.topics })
     }
 
     /// How many there are.
@@ -44,7 +56,7 @@ impl Subjects {
 
     /// The subject of a topic.
     pub(super) fn name(&self, topic: TopicId) -> String {
-        format!("{}{}", self.start, topic.0)
+        format!("{}{}{}", self.start, topic.0, self.end)
     }
 
     /// The subjects of all topics, in their order.
@@ -54,7 +66,10 @@ impl Subjects {
 
     /// One wildcard for all topics.
     pub(super) fn all(&self) -> String {
-        format!("{}*", self.start)
+        match self.by {
+            SubscribeBy::Name => format!("{}*", self.start),
+            SubscribeBy::Pattern => format!("{}>", self.start),
+        }
     }
 
     /// The fewest filters that cover exactly these topics (ascending, distinct).
@@ -62,13 +77,18 @@ impl Subjects {
         if topics.len() == self.topics as usize {
             return vec![self.all()];
         }
-        topics.iter().map(|&topic| self.name(topic)).collect()
+        match self.by {
+            SubscribeBy::Name => topics.iter().map(|&topic| self.name(topic)).collect(),
+            SubscribeBy::Pattern => {
+                topics.iter().map(|topic| format!("{}{}{SEPARATOR}*", self.start, topic.0)).collect()
+            }
+        }
     }
 
     /// The topic of a subject; `None` if it isn't one of ours.
     #[inline]
     pub(super) fn parse(&self, subject: &[u8]) -> Option<TopicId> {
-        let digits = subject.strip_prefix(self.start.as_bytes())?;
+        let digits = subject.strip_prefix(self.start.as_bytes())?.strip_suffix(self.end.as_bytes())?;
         // "01" is a number too, but no subject of ours.
         if digits.is_empty() || digits.len() > 9 || (digits[0] == b'0' && digits.len() > 1) {
             return None;
@@ -92,11 +112,11 @@ mod tests {
             subscribers: 1,
             subscriber_connections: 1,
             topics,
-            every_lane: false,
             subscribe: Subscribe::All,
             delivery: Delivery::FanOut,
             payload_max: 16,
             prefix: prefix.to_owned(),
+            ..Topology::default()
         }
     }
 
@@ -116,6 +136,19 @@ mod tests {
         let subjects = Subjects::of(&topology("bm", 3), "nats-core").unwrap();
         assert_eq!(subjects.filters(&[TopicId(0), TopicId(1), TopicId(2)]), ["bm.*"]);
         assert_eq!(subjects.filters(&[TopicId(0), TopicId(2)]), ["bm.0", "bm.2"]);
+    }
+
+    #[test]
+    fn by_wildcard_every_topic_has_one_of_its_own_and_all_have_one_together() {
+        let subjects =
+            Subjects::of(&Topology { by: SubscribeBy::Pattern, ..topology("bm", 3) }, "nats-core").unwrap();
+        assert_eq!(subjects.filters(&[TopicId(0), TopicId(1), TopicId(2)]), ["bm.>"]);
+        assert_eq!(subjects.filters(&[TopicId(0), TopicId(2)]), ["bm.0.*", "bm.2.*"]);
+        assert_eq!(subjects.name(TopicId(2)), "bm.2.m");
+        assert_eq!(subjects.parse(b"bm.2.m"), Some(TopicId(2)));
+        for stranger in ["bm.3.m", "bm.2", "bm.2.x", "bm.m", "bm..m"] {
+            assert_eq!(subjects.parse(stranger.as_bytes()), None, "{stranger}");
+        }
     }
 
     #[test]

@@ -8,13 +8,25 @@ use crate::wire::resp::{Reply, append_command, scan};
 /// Connects, authenticates, and makes sure that a Redis answers. `payload_max`: the longest bulk string that
 /// will be read, in bytes.
 pub(in crate::driver) async fn open(address: &Address, payload_max: usize) -> Result<Socket, DriverError> {
+    connect(address, payload_max, false).await
+}
+
+/// The same for a connection that speaks RESP3.
+pub(in crate::driver) async fn open_resp3(
+    address: &Address,
+    payload_max: usize,
+) -> Result<Socket, DriverError> {
+    connect(address, payload_max, true).await
+}
+
+async fn connect(address: &Address, payload_max: usize, resp3: bool) -> Result<Socket, DriverError> {
     let mut socket =
         Socket::connect(address.driver, &address.place, address.tls.as_ref(), payload_max).await?;
-    greet(&mut socket, address).await?;
+    greet(&mut socket, address, resp3).await?;
     Ok(socket)
 }
 
-async fn greet(socket: &mut Socket, address: &Address) -> Result<(), DriverError> {
+async fn greet(socket: &mut Socket, address: &Address, resp3: bool) -> Result<(), DriverError> {
     let mut commands = Vec::new();
     let mut missing = 1;
     if let Some(password) = &address.password {
@@ -28,11 +40,17 @@ async fn greet(socket: &mut Socket, address: &Address) -> Result<(), DriverError
         append_command(&mut commands, &[b"SELECT", address.database.to_string().as_bytes()]);
         missing += 1;
     }
+    if resp3 {
+        append_command(&mut commands, &[b"HELLO", b"3"]);
+        missing += 1;
+    }
     append_command(&mut commands, &[b"PING"]);
     let place = &address.place;
     exchange(socket, &commands, |reply, _| {
         match reply {
             Reply::Simple(_) => missing -= 1,
+            // What HELLO says of the server.
+            Reply::Array(_) if resp3 => missing -= 1,
             Reply::Error(text) => return Err(refused(address.driver, place, text)),
             _ => return Err(fatal(address.driver, format!("{place} answers, but not as a Redis does"))),
         }

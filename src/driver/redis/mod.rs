@@ -11,7 +11,7 @@ use std::fs;
 use redis::{Client, ClientTlsConfig, ErrorKind as RedisErrorKind, RedisError, TlsCertificates};
 
 pub(super) use address::Address;
-pub(super) use link::{broken, exchange, open};
+pub(super) use link::{broken, exchange, open, open_resp3};
 pub(super) use publisher::Verb;
 pub use publisher::WirePublisher;
 pub(super) use readers::Readers;

@@ -49,6 +49,16 @@ impl Readers {
         self.topics().into_iter().map(|topic| self.topology.topic_name(topic)).collect()
     }
 
+    /// The patterns to subscribe to: one where a subscription reads all topics, else one for each topic.
+    pub(in crate::driver) fn patterns(&self) -> Vec<String> {
+        // With two subscriptions there are two readers, and each needs a pattern of its own.
+        let first = self.by_topic.first().copied().unwrap_or(NOBODY);
+        if first != NOBODY && self.by_topic.iter().all(|reader| *reader == first) {
+            return vec![pattern(&self.topology.prefix)];
+        }
+        self.channels().iter().map(|name| pattern(name)).collect()
+    }
+
     /// The topic of a name, and the subscription that reads it.
     #[inline]
     pub(in crate::driver) fn find(&self, name: &[u8]) -> Result<(TopicId, u32), DriverError> {
@@ -77,6 +87,15 @@ impl Readers {
         let name = String::from_utf8_lossy(name);
         fatal(self.driver, format!("a message came on {name}, which nobody subscribed to"))
     }
+}
+
+/// A pattern for all names that begin like this, signs with a meaning escaped.
+pub(super) fn pattern(start: &str) -> String {
+    let escaped = start.chars().flat_map(|sign| {
+        let special = matches!(sign, '*' | '?' | '[' | ']' | '^' | '\\');
+        special.then_some('\\').into_iter().chain([sign])
+    });
+    escaped.chain(['*']).collect()
 }
 
 fn twice(driver: &'static str, topology: &Topology, topic: TopicId) -> DriverError {

@@ -15,7 +15,7 @@ fn topology() -> Topology {
         delivery: Delivery::FanOut,
         payload_max: 16,
         prefix: "test.".to_owned(),
-        every_lane: false,
+        ..Topology::default()
     }
 }
 
@@ -45,4 +45,22 @@ fn two_subscribers_of_a_topic_on_one_connection_are_refused_with_the_number_to_s
     assert!(error.remedy.unwrap().contains("subscriber_connections = 2"));
     let apart = Topology { subscriber_connections: 2, ..topology() };
     assert_eq!(Readers::new(NAME, &apart, &apart.subscriptions_on(1)).unwrap().channels().len(), 2);
+}
+
+#[test]
+fn a_pattern_means_nothing_but_the_names_that_begin_like_it() {
+    assert_eq!(readers::pattern("bm000001"), "bm000001*");
+    assert_eq!(readers::pattern("a*b?[c]^\\"), "a\\*b\\?\\[c\\]\\^\\\\*");
+}
+
+#[test]
+fn one_pattern_stands_for_all_topics_and_one_each_for_some() {
+    let apart = Topology { subscriber_connections: 2, ..topology() };
+    let of =
+        |topology: &Topology| Readers::new(NAME, topology, &topology.subscriptions_on(0)).unwrap().patterns();
+    assert_eq!(of(&apart), ["test.*"]);
+    let paired = Topology { subscribe: Subscribe::Paired, ..apart };
+    assert_eq!(of(&paired), ["test.000000*"]);
+    let two = Topology { subscribe: Subscribe::Paired, ..topology() };
+    assert_eq!(of(&two), ["test.000000*", "test.000001*"]);
 }

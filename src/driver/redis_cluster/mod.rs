@@ -26,7 +26,9 @@ use tokio::time::timeout;
 use super::redis::{self, Address, Verb, WirePublisher, exchange, open};
 use super::redis_pubsub::WireSubscriber;
 use super::socket::{SETUP_LIMIT, Socket};
-use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
+use super::{
+    Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers, by_name_only,
+};
 use crate::scenario::{self, Subscription, Topology};
 use crate::wire::resp::{Reply, append_command};
 
@@ -76,7 +78,8 @@ impl Happened {
     }
 }
 
-fn guarantees() -> Guarantees {
+/// What Pub/Sub on a cluster promises; shard channels are known by name only.
+fn guarantees(patterns: bool) -> Guarantees {
     Guarantees {
         delivery: DeliveryGuarantee::AtMostOnce,
         acknowledgement: Acknowledgement::Reply,
@@ -85,6 +88,7 @@ fn guarantees() -> Guarantees {
         ordered: true,
         replay: false,
         work_queue: false,
+        patterns,
         deviations: Vec::new(),
     }
 }
@@ -182,7 +186,7 @@ impl Driver for ClassicCluster {
     type Subscriber = WireSubscriber;
 
     fn guarantees(&self) -> Guarantees {
-        guarantees()
+        guarantees(true)
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
@@ -240,10 +244,11 @@ impl Driver for ShardedCluster {
     type Subscriber = ShardedSubscriber;
 
     fn guarantees(&self) -> Guarantees {
-        guarantees()
+        guarantees(false)
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        by_name_only(NAME, topology)?;
         prepare(&self.address, topology).await
     }
 

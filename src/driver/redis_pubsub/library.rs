@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
+use ::redis::{AsyncConnectionConfig, Client, Pipeline, ProtocolVersion, RedisError, RedisResult, Value};
 use futures_util::StreamExt;
 use futures_util::future::{MaybeDone, maybe_done};
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ use crate::driver::{
     AckRun, AckToken, Delivery, Driver, DriverError, Enqueued, Guarantees, Leftovers, Outcome, Publisher,
     Subscriber,
 };
-use crate::scenario::{Subscription, TopicId, Topology};
+use crate::scenario::{SubscribeBy, SubscriberProtocol, Subscription, TopicId, Topology};
 
 /// Pipelines on their way at most; the crate's own channel holds 50.
 const PIPELINES: usize = 16;
@@ -31,6 +31,7 @@ const BATCH: usize = 1024;
 pub struct LibraryClient {
     client: Client,
     place: Place,
+    protocol: SubscriberProtocol,
 }
 
 impl LibraryClient {
@@ -41,7 +42,23 @@ impl LibraryClient {
     pub fn new(url: &str) -> Result<Self, DriverError> {
         let place = Address::parse(NAME, url)?.place;
         let client = redis::client(url).map_err(|_| fatal("the redis crate refuses the target's URL"))?;
-        Ok(Self { client, place })
+        Ok(Self { client, place, protocol: SubscriberProtocol::Resp2 })
+    }
+
+    /// The same with subscribers that speak `protocol`.
+    #[must_use]
+    pub fn speaking(self, protocol: SubscriberProtocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    /// The crate's client for the subscribing connection with this number.
+    fn client_of(&self, connection: u32) -> RedisResult<Client> {
+        if !self.protocol.is_resp3(connection) {
+            return Ok(self.client.clone());
+        }
+        let info = self.client.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Client::open(info.set_redis_settings(settings))
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, DriverError> {
@@ -88,12 +105,24 @@ impl Driver for LibraryClient {
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
         let readers = Readers::new(NAME, topology, subscriptions)?;
-        let Ok(connected) = timeout(SETUP_LIMIT, self.client.get_async_pubsub()).await else {
+        let client =
+            self.client_of(super::connection_of(subscriptions)).map_err(|error| self.refused(error))?;
+        let Ok(connected) = timeout(SETUP_LIMIT, client.get_async_pubsub()).await else {
             return Err(disconnected(format!("no connection to {} within {SETUP_LIMIT:?}", self.place)));
         };
         let mut pubsub = connected.map_err(|error| self.refused(error))?;
-        for some in readers.channels().chunks(CHANNELS_PER_COMMAND) {
-            match timeout(SETUP_LIMIT, pubsub.subscribe(some)).await {
+        let names = match topology.by {
+            SubscribeBy::Name => readers.channels(),
+            SubscribeBy::Pattern => readers.patterns(),
+        };
+        for some in names.chunks(CHANNELS_PER_COMMAND) {
+            let subscribing = async {
+                match topology.by {
+                    SubscribeBy::Name => pubsub.subscribe(some).await,
+                    SubscribeBy::Pattern => pubsub.psubscribe(some).await,
+                }
+            };
+            match timeout(SETUP_LIMIT, subscribing).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(self.refused(error)),
                 Err(_) => return Err(disconnected(format!("no confirmation within {SETUP_LIMIT:?}"))),

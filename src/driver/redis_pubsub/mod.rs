@@ -10,7 +10,7 @@ pub use library::{LibraryClient, LibraryPublisher, LibrarySubscriber};
 pub use wire::{WireClient, WireSubscriber};
 
 use super::{Acknowledgement, DeliveryGuarantee, DriverError, Durability, Guarantees, redis};
-use crate::scenario::{self, Topology};
+use crate::scenario::{self, Subscription, Topology};
 
 /// Name of the driver in errors and results.
 const NAME: &str = "redis-pubsub";
@@ -35,8 +35,14 @@ fn guarantees(deviations: Vec<String>) -> Guarantees {
         ordered: true,
         replay: false,
         work_queue: false,
+        patterns: true,
         deviations,
     }
+}
+
+/// Number of the connection that these subscriptions share: its first subscriber has the same.
+fn connection_of(subscriptions: &[Subscription]) -> u32 {
+    subscriptions.first().map_or(0, |one| one.subscriber)
 }
 
 /// Whether Pub/Sub can carry this traffic.

@@ -9,11 +9,11 @@ fn topology() -> Topology {
         subscribers: 2,
         subscriber_connections: 1,
         topics: 2,
-        every_lane: false,
         subscribe: Subscribe::All,
         delivery: scenario::Delivery::FanOut,
         payload_max: 16,
         prefix: "test.".to_owned(),
+        ..Topology::default()
     }
 }
 

@@ -15,7 +15,9 @@ pub use subscriber::StreamSubscriber;
 use std::sync::Arc;
 
 use super::redis::{self, Address, Verb, WirePublisher, open};
-use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
+use super::{
+    Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers, by_name_only,
+};
 use crate::scenario::{self, Aof, RedisStreamsOptions, StreamConsumer, Subscription, Topology, Trim};
 use accounts::Accounts;
 use control::Control;
@@ -70,6 +72,7 @@ impl Driver for RedisStreams {
             ordered: true,
             replay: true,
             work_queue: self.options.consumer == StreamConsumer::Group,
+            patterns: false,
             deviations: Vec::new(),
         }
     }
@@ -80,6 +83,7 @@ impl Driver for RedisStreams {
             return Err(redis::fatal(NAME, "without a group every reader gets every entry")
                 .remedy("set options.consumer = \"group\""));
         }
+        by_name_only(NAME, topology)?;
         self.accounts.clear();
         self.control.delete(topology).await?;
         match self.options.consumer {
@@ -145,7 +149,8 @@ mod tests {
                 subscriber_connections: connections.min(subscribers), topics,
                 subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
                 delivery: if queue { Delivery::WorkQueue } else { Delivery::FanOut },
-                payload_max: 16, prefix: "t".to_owned(), every_lane: false,
+                payload_max: 16, prefix: "t".to_owned(),
+                ..Topology::default()
             };
             let mut seen: HashMap<(u32, String), u32> = HashMap::new();
             for connection in 0..topology.subscriber_connections {

@@ -114,8 +114,9 @@ pub fn scan(buf: &[u8]) -> Result<Option<(Reply<'_>, usize)>, ReplyError> {
 
 const ARRAY_MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
 const SHARD_MESSAGE: &[u8] = b"*3\r\n$8\r\nsmessage\r\n$";
+const PATTERN_MESSAGE: &[u8] = b"*4\r\n$8\r\npmessage\r\n$";
 
-/// The quick way for whole `message` and `smessage` frames.
+/// The quick way for whole `message`, `smessage` and `pmessage` frames.
 #[inline]
 fn message(buf: &[u8]) -> Option<(Reply<'_>, usize)> {
     if !matches!(buf.first(), Some(b'*' | b'>')) {
@@ -129,6 +130,14 @@ fn message(buf: &[u8]) -> Option<(Reply<'_>, usize)> {
     if begins(SHARD_MESSAGE) {
         let (channel, payload, next) = two_bulks(buf, SHARD_MESSAGE.len())?;
         return Some((Reply::ShardMessage { channel, payload }, next));
+    }
+    if begins(PATTERN_MESSAGE) {
+        let (pattern, next) = bulk_body(buf, PATTERN_MESSAGE.len())?;
+        if buf.get(next) != Some(&b'$') {
+            return None;
+        }
+        let (channel, payload, next) = two_bulks(buf, next + 1)?;
+        return Some((Reply::PatternMessage { pattern, channel, payload }, next));
     }
     None
 }

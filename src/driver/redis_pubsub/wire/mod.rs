@@ -7,14 +7,15 @@ use std::sync::Arc;
 pub use subscriber::WireSubscriber;
 
 use super::NAME;
-use crate::driver::redis::{Address, Verb, WirePublisher, open};
+use crate::driver::redis::{Address, Verb, WirePublisher, open, open_resp3};
 use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
-use crate::scenario::{Subscription, Topology};
+use crate::scenario::{SubscriberProtocol, Subscription, Topology};
 
 /// Redis Pub/Sub over a plain socket.
 #[derive(Debug, Clone)]
 pub struct WireClient {
     address: Arc<Address>,
+    protocol: SubscriberProtocol,
 }
 
 impl WireClient {
@@ -23,7 +24,14 @@ impl WireClient {
     /// # Errors
     /// `Fatal` if the URL is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { address: Arc::new(Address::parse(NAME, url)?) })
+        let protocol = SubscriberProtocol::Resp2;
+        Ok(Self { address: Arc::new(Address::parse(NAME, url)?), protocol })
+    }
+
+    /// The same with subscribers that speak `protocol`.
+    #[must_use]
+    pub fn speaking(self, protocol: SubscriberProtocol) -> Self {
+        Self { protocol, ..self }
     }
 }
 
@@ -50,7 +58,11 @@ impl Driver for WireClient {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
-        let socket = open(&self.address, topology.payload_max).await?;
+        let socket = if self.protocol.is_resp3(super::connection_of(subscriptions)) {
+            open_resp3(&self.address, topology.payload_max).await?
+        } else {
+            open(&self.address, topology.payload_max).await?
+        };
         WireSubscriber::subscribe(socket, topology, subscriptions).await
     }
 

@@ -7,7 +7,7 @@ use super::super::{CHANNELS_PER_COMMAND, NAME, fatal};
 use crate::driver::redis::{Readers, broken, exchange};
 use crate::driver::socket::Socket;
 use crate::driver::{AckToken, Delivery, DriverError, ErrorKind, Subscriber};
-use crate::scenario::{Subscription, Topology};
+use crate::scenario::{SubscribeBy, Subscription, Topology};
 use crate::wire::resp::{Items, Reply, append_command, scan};
 
 /// A subscribing connection over a plain socket.
@@ -29,21 +29,23 @@ impl WireSubscriber {
         subscriptions: &[Subscription],
     ) -> Result<Self, DriverError> {
         let readers = Readers::new(socket.driver(), topology, subscriptions)?;
-        let channels = readers.channels();
+        let (verb, names) = match topology.by {
+            SubscribeBy::Name => ("SUBSCRIBE", readers.channels()),
+            SubscribeBy::Pattern => ("PSUBSCRIBE", readers.patterns()),
+        };
         let mut subscriber = Self { socket, readers, early: Vec::new(), unseen: true };
-        subscriber.confirm(&channels).await?;
+        subscriber.confirm(verb, &names).await?;
         Ok(subscriber)
     }
 
-    async fn confirm(&mut self, channels: &[String]) -> Result<(), DriverError> {
+    async fn confirm(&mut self, verb: &str, names: &[String]) -> Result<(), DriverError> {
         let mut commands = Vec::new();
-        for some in channels.chunks(CHANNELS_PER_COMMAND) {
-            let arguments: Vec<&[u8]> = std::iter::once(&b"SUBSCRIBE"[..])
-                .chain(some.iter().map(|channel| channel.as_bytes()))
-                .collect();
+        for some in names.chunks(CHANNELS_PER_COMMAND) {
+            let arguments: Vec<&[u8]> =
+                std::iter::once(verb).chain(some.iter().map(String::as_str)).map(str::as_bytes).collect();
             append_command(&mut commands, &arguments);
         }
-        let mut missing = channels.len();
+        let mut missing = names.len();
         if missing == 0 {
             return Ok(());
         }
@@ -51,9 +53,9 @@ impl WireSubscriber {
         exchange(&mut self.socket, &commands, |reply, bytes| {
             match reply {
                 Reply::Array(items) | Reply::Push(items) if is_confirmation(items) => missing -= 1,
-                Reply::Message { .. } => early.extend_from_slice(bytes),
+                Reply::Message { .. } | Reply::PatternMessage { .. } => early.extend_from_slice(bytes),
                 Reply::Error(text) => return Err(refused(text)),
-                _ => return Err(fatal("the server answers SUBSCRIBE with something else")),
+                _ => return Err(fatal("the server answers a subscription with something else")),
             }
             Ok(missing == 0)
         })
@@ -92,7 +94,10 @@ fn messages(
     let mut understood = 0;
     let end = loop {
         match scan(&bytes[understood..]) {
-            Ok(Some((Reply::Message { channel, payload }, length))) => {
+            Ok(Some((
+                Reply::Message { channel, payload } | Reply::PatternMessage { channel, payload, .. },
+                length,
+            ))) => {
                 match readers.delivery(channel, payload) {
                     Ok(delivery) => each(delivery),
                     Err(stray) => break Err(stray),
@@ -109,7 +114,7 @@ fn messages(
 }
 
 fn is_confirmation(mut items: Items<'_>) -> bool {
-    items.next() == Some(Reply::Bulk(b"subscribe"))
+    matches!(items.next(), Some(Reply::Bulk(b"subscribe" | b"psubscribe")))
 }
 
 fn refused(text: &[u8]) -> DriverError {

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::serve_delay::{self, DelayArgs};
 use super::serve_peer::{self, PeerArgs};
-use crate::engine::pubsub::{Listen, MOST_THREADS, Options, Server, TlsFiles};
+use crate::engine::TlsFiles;
+use crate::engine::pubsub::{Listen, MOST_THREADS, Options, Server};
 
 /// Where the password comes from if no file is named.
 const PASSWORD_VARIABLE: &str = "BUSMARK_PASSWORD";
@@ -106,7 +107,7 @@ fn options(args: &PubsubArgs) -> anyhow::Result<Options> {
         listen,
         user: args.user.clone(),
         password: password(args.password_file.as_deref())?,
-        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key, clients: None }),
         threads: args.threads,
     })
 }

@@ -3,3 +3,7 @@
 pub mod jetstream;
 pub mod peer;
 pub mod pubsub;
+mod stream;
+mod tls;
+
+pub use tls::{TlsError, TlsFiles};

@@ -2,8 +2,8 @@
 
 use super::output::Output;
 use super::registry::{Kind, TopicId};
-use super::stream::Stream;
 use crate::clock::Nanos;
+use crate::engine::stream::Stream;
 use crate::wire::resp::{CommandParser, Protocol};
 use std::collections::BTreeSet;
 

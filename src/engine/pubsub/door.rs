@@ -2,9 +2,9 @@
 
 use super::error::EngineError;
 use super::listen::{Listen, Listener};
-use super::stream::Stream;
 use super::sys;
-use super::tls::TlsStream;
+use crate::engine::stream::Stream;
+use crate::engine::tls::TlsStream;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;

@@ -1,7 +1,7 @@
 //! Why the engine does not start or does not go on.
 
+use crate::engine::tls::TlsError;
 use std::io;
-use std::path::PathBuf;
 
 /// What can go wrong with the engine as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +37,8 @@ pub enum EngineError {
         at: String,
     },
     /// Certificate or key is of no use.
-    #[error("cannot use {path} for TLS: {why}")]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refuses what the event loop stands on.
     #[error("the event loop failed")]
     Loop(#[from] io::Error),

@@ -1,7 +1,7 @@
 //! Places to listen on.
 
 use super::error::EngineError;
-use super::stream::Stream;
+use crate::engine::stream::Stream;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use std::fmt;

@@ -26,14 +26,11 @@ mod server;
 mod settings;
 mod state;
 mod stats;
-mod stream;
 mod sys;
-mod tls;
 mod together;
 mod worker;
 
 pub use error::EngineError;
 pub use listen::Listen;
 pub use server::{Options, Server};
-pub use tls::TlsFiles;
 pub use together::MOST_THREADS;

@@ -8,9 +8,9 @@ use super::output::{Piece, SHARE_FROM};
 use super::registry::{ClientKey, Kind, Registry, TopicId};
 use super::settings::Settings;
 use super::stats::Rate;
-use super::stream::Stream;
 use super::together::{Peers, Shared};
 use crate::clock::Nanos;
+use crate::engine::stream::Stream;
 use crate::wire::resp::{
     CommandParser, Limits, MESSAGE_HEAD, MessageHead, Protocol, ProtocolError, Writer, message_length,
     messages_to_resp3, publish_channel, publish_run,

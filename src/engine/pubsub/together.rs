@@ -3,7 +3,7 @@
 
 use super::commands::{Answer, Query};
 use super::log::{Cursor, Draft, Event, Held, Node};
-use super::stream::Stream;
+use crate::engine::stream::Stream;
 use mio::Waker;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};

@@ -61,6 +61,11 @@ impl Stream {
         matches!(self, Self::Tls(stream) if stream.holds_back())
     }
 
+    /// Whether the ends have not agreed yet on how to encrypt.
+    pub(super) fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.is_handshaking())
+    }
+
     /// Whether a read that does not fill its buffer says that nothing is left.
     pub(super) fn short_read_is_last(&self) -> bool {
         !matches!(self, Self::Tls(_))

@@ -1,21 +1,39 @@
 //! TLS for connections, by rustls.
 
-use super::error::EngineError;
 use mio::net::TcpStream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// A certificate or key that is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {path} for TLS: {why}")]
+pub struct TlsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// Where the server's identity is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate and those that vouch for it, PEM.
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// Who vouches for clients, PEM; with it, each client has to show a certificate.
+    pub clients: Option<PathBuf>,
+}
+
+fn certificates(at: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(at)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| TlsError { path: at.to_owned(), why: error.to_string() })
 }
 
 impl TlsFiles {
@@ -23,19 +41,28 @@ impl TlsFiles {
     ///
     /// # Errors
     /// A file can't be read or holds no usable certificate or key.
-    pub(super) fn load(&self) -> Result<Arc<ServerConfig>, EngineError> {
-        let failed = |path: &Path, why: String| EngineError::Tls { path: path.to_owned(), why };
+    pub(super) fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let failed = |path: &Path, why: String| TlsError { path: path.to_owned(), why };
         let at = &self.certificate;
-        let certificates = CertificateDer::pem_file_iter(at)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| failed(at, error.to_string()))?;
+        let chain = certificates(at)?;
         let key =
             PrivateKeyDer::from_pem_file(&self.key).map_err(|error| failed(&self.key, error.to_string()))?;
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
-            .map(Arc::new)
-            .map_err(|error| failed(at, error.to_string()))
+            .map_err(|error| failed(at, error.to_string()))?;
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(certificates(path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = verifier.build().map_err(|error| failed(path, error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let config = builder.with_single_cert(chain, key).map_err(|error| failed(at, error.to_string()))?;
+        Ok(Arc::new(config))
     }
 }
 
@@ -109,6 +136,11 @@ impl TlsStream {
     /// Whether there are encrypted bytes that the socket did not take yet.
     pub(super) fn holds_back(&self) -> bool {
         self.tls.wants_write()
+    }
+
+    /// Whether the ends have not agreed yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
     }
 
     /// Writes encrypted bytes until there are none or the socket is full.

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use busmark::driver::{self, AckRun, AckToken, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
@@ -196,6 +199,62 @@ fn nats_core_delivers_everything_in_both_modes() {
             all_arrive(&driver, delivery, false).await;
         }
         broker.stop().await.unwrap();
+    });
+}
+
+/// A server that speaks TLS only, killed when dropped: the bundled engine.
+struct Encrypted {
+    child: Child,
+    place: String,
+    authority: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Encrypted {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (authority, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=busmark", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+            .arg(&authority)
+            .arg("-keyout")
+            .arg(&key)
+            .output()
+            .expect("openssl is needed to make a certificate");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busmark"));
+        command.args(["serve", "jetstream", "--listen", "127.0.0.1:0", "--tls", "--tlscert"]).arg(&authority);
+        command.arg("--tlskey").arg(&key).arg("-sd").arg(dir.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let place = line.trim().strip_prefix("Listening on ").unwrap().to_owned();
+        Self { child, place, authority, dir }
+    }
+}
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn encrypted_connections_carry_everything_and_whom_nobody_vouches_for_is_refused() {
+    let server = Encrypted::start();
+    let url = format!("tls://{}?ca={}", server.place, server.authority.display());
+    // A certificate of somebody else's is no reason to believe this one.
+    let other = Encrypted::start();
+    let stranger = format!("tls://{}?ca={}", server.place, other.authority.display());
+    assert!(server.dir.path() != other.dir.path());
+    through_both!(client => async {
+        all_arrive(&client::core(&url), Delivery::FanOut, false).await;
+        all_arrive(&client::jetstream(&url, &options()), Delivery::FanOut, true).await;
+        let error = client::core(&stranger).prepare(&topology(1, 1, Delivery::FanOut)).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Disconnected | ErrorKind::Fatal), "{error}");
     });
 }
 

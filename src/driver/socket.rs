@@ -81,6 +81,24 @@ impl Socket {
         Ok(Self { driver, stream, input, start: 0, end: 0 })
     }
 
+    /// Encrypts what was a plain connection so far, within [`SETUP_LIMIT`], for protocols that greet first.
+    pub(super) async fn encrypt(self, place: &Place, tls: &Tls) -> Result<Self, DriverError> {
+        let Self { driver, stream, input, start, end } = self;
+        let (Stream::Tcp(stream), Place::Tcp(host, _), true) = (stream, place, start == end) else {
+            let what = "the connection can't be encrypted any more";
+            return Err(DriverError::new(ErrorKind::Fatal, driver, what));
+        };
+        let error = |what| DriverError::new(ErrorKind::Disconnected, driver, what);
+        match timeout(SETUP_LIMIT, tls.encrypt(host, stream)).await {
+            Ok(Ok(stream)) => {
+                let stream = Stream::Tls(Box::new(stream));
+                Ok(Self { driver, stream, input, start: 0, end: 0 })
+            }
+            Ok(Err(cause)) => Err(error(format!("can't encrypt the connection to {place}")).source(cause)),
+            Err(_) => Err(error(format!("no handshake with {place} within {SETUP_LIMIT:?}"))),
+        }
+    }
+
     /// Writes `output` while reading, and has `take` look at what is unread after each read until that says
     /// `true`. Only for setting up: within [`SETUP_LIMIT`].
     pub(super) async fn exchange(

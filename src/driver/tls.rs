@@ -80,7 +80,7 @@ impl Tls {
         };
         if roots.is_empty() {
             return Err(fatal("there is no certificate to believe in".to_owned())
-                .remedy("name a file with one in the address: rediss://HOST:PORT?ca=FILE"));
+                .remedy("name a file with one in the address: …HOST:PORT?ca=FILE"));
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()

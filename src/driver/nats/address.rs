@@ -3,14 +3,15 @@
 //! A scenario names secrets by variables of the environment (`${NAME}`), which are filled in before this is
 //! read; a seed and credentials may be given as such or as the file that holds them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use async_nats::{ConnectOptions, ServerAddr};
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 
 use crate::driver::socket::Place;
+use crate::driver::tls::{Tls, TlsFiles};
 use crate::driver::{DriverError, ErrorKind};
 
 /// A parsed URL. Its `Debug` shows no secret.
@@ -19,7 +20,9 @@ pub(super) struct Address {
     pub(super) driver: &'static str,
     servers: Vec<ServerAddr>,
     who: Who,
-    files: Files,
+    files: TlsFiles,
+    /// What the files say, once somebody has asked.
+    tls: OnceLock<Tls>,
 }
 
 /// Who we are.
@@ -30,15 +33,6 @@ enum Who {
     Token(String),
     Key(Arc<KeyPair>),
     Credentials { jwt: String, key: Arc<KeyPair> },
-}
-
-/// Certificates, PEM.
-#[derive(Debug, Clone, Default)]
-struct Files {
-    /// Whom to believe, besides whom the machine believes.
-    ca: Option<PathBuf>,
-    /// Our own, with its key.
-    own: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a client says of itself in CONNECT.
@@ -70,26 +64,23 @@ impl Address {
             (Some(token), None) => Who::Token(token),
             (Some(user), Some(password)) => Who::User(user, password),
         };
-        let mut files = Files::default();
-        let (mut cert, mut key) = (None, None);
+        let mut files = TlsFiles::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decoded(value);
             match name {
                 "ca" => files.ca = Some(value.into()),
-                "cert" => cert = Some(value.into()),
-                "key" => key = Some(value.into()),
+                "cert" => files.cert = Some(value.into()),
+                "key" => files.key = Some(value.into()),
                 "nkey" => who = Who::key(&value).map_err(fatal)?,
                 "creds" => who = Who::credentials(&value).map_err(fatal)?,
                 other => return Err(fatal(format!("`{other}` is none of ca, cert, key, nkey, creds"))),
             }
         }
-        files.own = match (cert, key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            _ => return Err(fatal("cert and key go together".to_owned())),
-        };
-        Ok(Self { driver, servers, who, files })
+        if files.cert.is_some() != files.key.is_some() {
+            return Err(fatal("cert and key go together".to_owned()));
+        }
+        Ok(Self { driver, servers, who, files, tls: OnceLock::new() })
     }
 
     /// The servers, in the order in which they are tried by a connection of this number: connections are spread
@@ -104,7 +95,19 @@ impl Address {
     pub(super) fn wants_tls(&self) -> bool {
         self.servers.iter().any(ServerAddr::tls_required)
             || self.files.ca.is_some()
-            || self.files.own.is_some()
+            || self.files.cert.is_some()
+    }
+
+    /// How a wire client encrypts its connections; the files are read once.
+    ///
+    /// # Errors
+    /// `Fatal` if a file can't be read or holds nothing usable.
+    pub(super) fn tls(&self) -> Result<&Tls, DriverError> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let tls = Tls::load(self.driver, &self.files)?;
+        Ok(self.tls.get_or_init(|| tls))
     }
 
     /// The library's options and servers for this address.
@@ -132,7 +135,7 @@ impl Address {
         if let Some(ca) = &self.files.ca {
             options = options.add_root_certificates(ca.clone());
         }
-        if let Some((cert, key)) = &self.files.own {
+        if let (Some(cert), Some(key)) = (&self.files.cert, &self.files.key) {
             options = options.add_client_certificate(cert.clone(), key.clone());
         }
         (options, self.servers.clone())

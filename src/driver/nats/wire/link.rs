@@ -53,6 +53,8 @@ struct Info {
     client_id: u64,
     #[serde(default)]
     tls_required: bool,
+    #[serde(default)]
+    tls_available: bool,
     /// What a key is asked to sign.
     #[serde(default)]
     nonce: String,
@@ -67,11 +69,6 @@ impl Link {
         connection: u32,
         payload_max: usize,
     ) -> Result<Self, DriverError> {
-        if address.wants_tls() {
-            let what = "the wire client of this driver does not speak TLS yet";
-            let error = DriverError::new(ErrorKind::Fatal, address.driver, what);
-            return Err(error.remedy("set client = \"library\""));
-        }
         let mut last = None;
         for place in address.places(connection) {
             match Self::open_at(address, &place, payload_max).await {
@@ -101,8 +98,12 @@ impl Link {
         });
         greeted.await?;
         let Some(info) = info else { return Err(talk.no_nats()) };
-        if info.tls_required {
-            return Err(talk.fatal("the server wants TLS").remedy("write tls://, and client = \"library\""));
+        if info.tls_required || (address.wants_tls() && info.tls_available) {
+            socket = socket.encrypt(place, address.tls()?).await?;
+        } else if address.wants_tls() {
+            return Err(talk
+                .fatal("the server does not speak TLS")
+                .remedy("write nats:// instead of tls://"));
         }
         talk.max_payload = info.max_payload;
         let inbox = inbox(&info);

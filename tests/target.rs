@@ -256,6 +256,24 @@ fn a_command_of_the_users_is_given_its_port_and_directory_and_its_children_go_wi
 }
 
 #[test]
+fn the_bundled_jetstream_engine_has_the_counters_of_a_managed_server() {
+    block_on(async {
+        let driver = DriverConfig::Jetstream(JetstreamOptions::default());
+        let mut counted = Vec::new();
+        let managed = scenario::Broker::Managed(scenario::Managed::of(&driver));
+        for broker in [scenario::Broker::Bundled, managed] {
+            let broker = Broker::start(&target(driver.clone(), broker)).await.unwrap();
+            let counters = broker.counters().await.unwrap();
+            assert_eq!(counters.get("jetstream_messages"), Some(0.0), "{counters:?}");
+            assert!(counters.get("mem").is_some_and(|bytes| bytes > 1e6), "{counters:?}");
+            counted.push(counters.values.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+            broker.stop().await.unwrap();
+        }
+        assert_eq!(counted[0], counted[1]);
+    });
+}
+
+#[test]
 fn the_bundled_engine_is_a_process_of_its_own_that_is_asked_and_ended_like_any_other() {
     block_on(async {
         let broker = Broker::start(&target(redis(), scenario::Broker::Bundled)).await.unwrap();

@@ -27,14 +27,20 @@ Options, as of nats-server (also with two dashes, and as --name=value):
   -sd, --store_dir DIR    where streams are kept (implies -js)
       --sync always|2m    when streams are synced to the disk [2m]
       --segment_size SIZE bytes after which a stream's file is closed and a new one begun [64MB]
+  -m, --http_port PORT    port for monitoring: varz, connz, subsz, jsz, healthz, accountz
       --user U --pass P   ask for user and password
       --auth TOKEN        ask for a token
+      --tls --tlscert FILE --tlskey FILE
+                          encrypt connections
+      --tlsverify --tlscacert FILE
+                          and ask clients for a certificate
   -P, --pid FILE          write the process id there
   -l, --log FILE          log there instead of to the standard error
   -t                      check the configuration only
   -v, --version           print the version
 
-Clusters, accounts, TLS, monitoring and whatever else is not listed are refused.
+Accounts, users with permissions, and keys are set up in the configuration file.
+Clusters and whatever else is not listed are refused.
 
 Called through a link named nats-server it does the same: nats-server [OPTIONS].
 
@@ -78,7 +84,12 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     }
     log.line(&format!("Listening for client connections on {}", bound.address()))?;
     log.line("Server is ready")?;
-    println!("Listening on {}", bound.address());
+    let watched = bound.monitor();
+    if let Some(monitor) = watched {
+        log.line(&format!("Starting http monitor on {monitor}"))?;
+    }
+    let monitoring = watched.map(|monitor| format!(", monitoring on {monitor}")).unwrap_or_default();
+    println!("Listening on {}{monitoring}", bound.address());
     // A parent that waits for the line reads it now, or is gone and does not matter.
     let _ = std::io::stdout().flush();
     // A log that can't be written to is no reason to end.

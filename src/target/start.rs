@@ -29,6 +29,12 @@ const PORT_TAKEN: &str = "address already in use";
 /// What a bundled engine says on stdout once it listens.
 const LISTENING: &str = "Listening on ";
 
+/// What stands in that line before the address of the monitoring.
+const MONITORING: &str = ", monitoring on ";
+
+/// What a bundled engine is told for a monitoring port that is free.
+const FREE_MONITOR: &str = "-1";
+
 /// The longest first line that a bundled engine may print, in bytes.
 const LISTENING_LINE_MAX: u64 = 256;
 
@@ -119,6 +125,9 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
     let mut argv =
         [&text_of(&own_program()?), "serve", engine, "--listen", FREE_PLACE].map(str::to_owned).to_vec();
     let place = Place::new(&target.name)?;
+    if system == System::Nats {
+        argv.extend(["-m", FREE_MONITOR].map(str::to_owned));
+    }
     if let DriverConfig::Jetstream(options) = &target.driver {
         argv.extend(config::bundled_streams(options, &place.path().join("data")));
     }
@@ -135,8 +144,13 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
             Err(_) => process.not_ready(READY_WITHIN, format!("it said {line:?} and not where it listens")),
         });
     };
-    let address = Address { system, url: format!("{}://{place}", system.scheme()), monitor: None };
+    let (place, monitor) = place.split_once(MONITORING).map_or((place, None), |(a, b)| (a, Some(b)));
+    let url = format!("{}://{place}", system.scheme());
+    let address = Address { system, url, monitor: monitor.map(str::to_owned) };
     process.listens_on(FREE_PLACE, place);
+    if let Some((_, port)) = monitor.and_then(|monitor| monitor.rsplit_once(':')) {
+        process.listens_on(FREE_MONITOR, port);
+    }
     let mut node = Node::started(address, process, None);
     node.until_ready(READY_WITHIN).await?;
     Ok(finish(vec![node]).await)

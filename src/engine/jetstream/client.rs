@@ -1,11 +1,14 @@
 //! One client's connection.
 
+use super::access::Permissions;
 use super::output::Output;
 use crate::clock::Nanos;
+use crate::engine::stream::Stream;
 use crate::wire::nats::ConnectOptions;
-use mio::net::TcpStream;
 use slab::Slab;
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A subscription.
 #[derive(Debug)]
@@ -41,10 +44,52 @@ impl From<&ConnectOptions> for Ways {
     }
 }
 
+/// Who a client is, as the monitoring shows it.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) id: u64,
+    pub(super) address: SocketAddr,
+    /// What it was asked to sign.
+    pub(super) nonce: String,
+    /// The user's name or key; empty if nobody asked.
+    pub(super) user: String,
+    pub(super) name: String,
+    pub(super) lang: String,
+    pub(super) version: String,
+    /// When it came, in nanoseconds since 1970.
+    pub(super) since: u64,
+}
+
+/// A question to a client that may only answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    pub(super) asked_at: Nanos,
+    pub(super) answers: u64,
+}
+
+/// What a client has sent and got.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Traffic {
+    pub(super) in_messages: u64,
+    pub(super) in_bytes: u64,
+    pub(super) out_messages: u64,
+    pub(super) out_bytes: u64,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
+    pub(super) identity: Box<Identity>,
+    pub(super) traffic: Traffic,
+    /// Number of its account.
+    pub(super) account: u32,
+    /// What it may do; `None` is everything.
+    pub(super) permissions: Option<Arc<Permissions>>,
+    /// Questions it may answer, by where the answers go.
+    pub(super) questions: HashMap<Box<[u8]>, Question>,
+    /// Whether some messages of its subscriptions are kept from it.
+    pub(super) narrowed: bool,
     pub(super) ways: Ways,
     /// Whether it has shown who it is, or nobody asks.
     pub(super) authorised: bool,
@@ -74,9 +119,15 @@ pub(super) struct Client {
 
 impl Client {
     /// A client that has just come in.
-    pub(super) fn new(stream: TcpStream, now: Nanos) -> Self {
+    pub(super) fn new(stream: Stream, identity: Identity, now: Nanos) -> Self {
         Self {
             stream,
+            identity: Box::new(identity),
+            traffic: Traffic::default(),
+            account: 0,
+            permissions: None,
+            questions: HashMap::new(),
+            narrowed: false,
             ways: Ways::from(&ConnectOptions::default()),
             authorised: false,
             unread: Vec::new(),

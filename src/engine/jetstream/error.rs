@@ -1,5 +1,6 @@
 //! Why the server does not start or does not go on.
 
+use crate::engine::tls::TlsError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ pub enum EngineError {
         /// What the system says.
         source: io::Error,
     },
+    /// Certificate or key is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store can't be used.
     #[error("cannot use the store {path}: {why}")]
     Store {

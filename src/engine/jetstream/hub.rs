@@ -1,10 +1,11 @@
 //! Clients, their subscriptions, and the way of a message from one to the others.
 
-use super::client::{Client, Subscription};
+use super::client::{Client, Question, Subscription};
 use super::output::{SHARE_FROM, Spare};
 use super::run::Run;
 use super::streams::Interest;
-use super::sublist::{ClientKey, Member, Route, Sublist};
+use super::sublist::{ClientKey, Lookups, Member, Route, Sublist};
+use crate::clock::Nanos;
 use crate::prng::Prng;
 use crate::wire::nats::{MessageHead, Publish, append_message, status_line};
 use slab::Slab;
@@ -12,6 +13,9 @@ use std::rc::Rc;
 
 /// A backlog of this many bytes is written before the tick ends.
 const HOT_FROM: usize = 256 * 1024;
+
+/// Questions that a client may answer, before those are forgotten that were answered or are too old.
+const QUESTIONS: usize = 4096;
 
 /// What has gone through.
 #[derive(Debug, Default, Clone, Copy)]
@@ -27,6 +31,7 @@ pub(super) struct Stats {
 /// The route of the subject that was last published to.
 #[derive(Debug, Default)]
 struct LastRoute {
+    account: u32,
     subject: Vec<u8>,
     generation: u64,
     route: Rc<Route>,
@@ -36,7 +41,10 @@ struct LastRoute {
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) clients: Slab<Client>,
-    pub(super) subjects: Sublist,
+    /// By account.
+    pub(super) subjects: Vec<Sublist>,
+    /// The clock, as read at the start of the tick.
+    pub(super) now: Nanos,
     pub(super) stats: Stats,
     pub(super) spare: Spare,
     /// To be written to.
@@ -57,6 +65,7 @@ pub(super) struct Hub {
 /// Whom the server last sent something to. Generation 0 never holds: the API's subjects come first.
 #[derive(Debug, Default)]
 struct Inbox {
+    account: u32,
     subject: Vec<u8>,
     generation: u64,
     route: Route,
@@ -81,11 +90,12 @@ impl Own {
 }
 
 impl Hub {
-    /// Nobody yet.
-    pub(super) fn new(seed: u64) -> Self {
+    /// Nobody yet, in so many accounts.
+    pub(super) fn new(seed: u64, accounts: usize) -> Self {
         Self {
             clients: Slab::new(),
-            subjects: Sublist::default(),
+            subjects: (0..accounts).map(|_| Sublist::default()).collect(),
+            now: 0,
             stats: Stats::default(),
             spare: Spare::default(),
             dirty: Vec::new(),
@@ -157,7 +167,8 @@ impl Hub {
             max: 0,
         }) as u32;
         client.by_sid.insert(sid.into(), slot);
-        self.subjects.insert(pattern, queue, Member::Client { client: key, slot });
+        let account = client.account as usize;
+        self.subjects[account].insert(pattern, queue, Member::Client { client: key, slot });
     }
 
     /// Unsubscribes, at once (`max` 0) or after `max` messages in all. Gives the pattern that is gone.
@@ -180,17 +191,21 @@ impl Hub {
         let client = &mut self.clients[key as usize];
         let gone = client.subscriptions.try_remove(slot as usize)?;
         client.by_sid.remove(&gone.sid);
-        self.subjects.remove(&gone.subject, &gone.queue, Member::Client { client: key, slot });
+        let account = client.account as usize;
+        self.subjects[account].remove(&gone.subject, &gone.queue, Member::Client { client: key, slot });
         Some(gone.subject)
     }
 
     /// Who receives a subject.
     #[inline]
-    pub(super) fn route(&mut self, subject: &[u8]) -> Rc<Route> {
-        let generation = self.subjects.generation();
-        if self.last.generation != generation || self.last.subject != subject {
-            self.last.route = self.subjects.route(subject);
+    pub(super) fn route(&mut self, account: u32, subject: &[u8]) -> Rc<Route> {
+        let subjects = &mut self.subjects[account as usize];
+        let generation = subjects.generation();
+        let last = &self.last;
+        if last.generation != generation || last.account != account || last.subject != subject {
+            self.last.route = subjects.route(subject);
             self.last.generation = generation;
+            self.last.account = account;
             self.last.subject.clear();
             self.last.subject.extend_from_slice(subject);
         }
@@ -204,7 +219,8 @@ impl Hub {
             self.end_run();
             return self.deliver(Some(from), route, message);
         }
-        let generation = self.subjects.generation();
+        let account = self.clients[from as usize].account;
+        let generation = self.subjects[account as usize].generation();
         if !self.run.is_of(from, message, generation) {
             self.end_run();
             if !self.run.start(&self.clients, from, (route, message, generation)) {
@@ -236,6 +252,8 @@ impl Hub {
                 subscription.delivered += run.count;
                 self.stats.out_messages += run.count;
                 self.stats.out_bytes += run.bytes;
+                client.traffic.out_messages += run.count;
+                client.traffic.out_bytes += run.bytes;
                 if shared {
                     client.output.share(&block);
                 } else {
@@ -273,14 +291,21 @@ impl Hub {
         delivered
     }
 
-    /// Delivers a message of the server's own to `to`, under the message's own subject. What streams are to
-    /// store of it is noted in `stored`.
-    pub(super) fn deliver_to(&mut self, to: &[u8], message: &Publish<'_>, stored: &mut Vec<(u32, Own)>) {
-        let generation = self.subjects.generation();
+    /// Delivers a message of the server's own to `to` in an account, under the message's own subject. What streams
+    /// are to store of it is noted in `stored`.
+    pub(super) fn deliver_to(
+        &mut self,
+        (account, to): (u32, &[u8]),
+        message: &Publish<'_>,
+        stored: &mut Vec<(u32, Own)>,
+    ) {
+        let subjects = &self.subjects[account as usize];
+        let generation = subjects.generation();
         let mut inbox = std::mem::take(&mut self.inbox);
-        if inbox.generation != generation || inbox.subject != to {
-            self.subjects.collect(to, &mut inbox.route);
+        if inbox.generation != generation || inbox.account != account || inbox.subject != to {
+            subjects.collect(to, &mut inbox.route);
             inbox.generation = generation;
+            inbox.account = account;
             inbox.subject.clear();
             inbox.subject.extend_from_slice(to);
         }
@@ -293,10 +318,10 @@ impl Hub {
         self.inbox = inbox;
     }
 
-    /// Whether somebody listens to a subject, and has not more than `high` bytes to read already.
-    pub(super) fn interest(&self, subject: &[u8], high: usize) -> Interest {
+    /// Whether somebody in an account listens to a subject, and has not more than `high` bytes to read already.
+    pub(super) fn interest(&self, (account, subject): (u32, &[u8]), high: usize) -> Interest {
         let mut route = Route::default();
-        self.subjects.collect(subject, &mut route);
+        self.subjects[account as usize].collect(subject, &mut route);
         let members = route.plain.iter().chain(route.queues.iter().flat_map(|(_, members)| members));
         let mut found = if route.inner.is_empty() { Interest::Nobody } else { Interest::Ready };
         for member in members {
@@ -317,6 +342,9 @@ impl Hub {
         if client.is_leaving() || (from == Some(key) && !client.ways.echo) {
             return false;
         }
+        if client.permissions.is_some() && !notice(client, self.now, message) {
+            return false;
+        }
         let headers = client.ways.headers;
         let Some(subscription) = client.subscriptions.get_mut(slot as usize) else { return false };
         subscription.delivered += 1;
@@ -333,6 +361,8 @@ impl Hub {
             if headers { (message.header_length, message.body) } else { (0, message.payload()) };
         self.stats.out_messages += 1;
         self.stats.out_bytes += body.len() as u64;
+        client.traffic.out_messages += 1;
+        client.traffic.out_bytes += body.len() as u64;
         let head = MessageHead {
             subject: message.subject,
             sid: &subscription.sid,
@@ -344,10 +374,27 @@ impl Hub {
         true
     }
 
+    /// What the monitoring shows of all subscriptions together.
+    pub(super) fn subscription_stats(&self) -> serde_json::Value {
+        let all = || self.subjects.iter();
+        let sum = |of: fn(&Lookups) -> u64| all().map(|subjects| of(&subjects.stats)).sum::<u64>();
+        let lookups = sum(|stats| stats.lookups);
+        let fan_outs: Vec<usize> = all().flat_map(Sublist::fan_outs).collect();
+        let total: usize = fan_outs.iter().sum();
+        serde_json::json!({
+            "num_subscriptions": all().map(Sublist::len).sum::<usize>(), "num_cache": fan_outs.len(),
+            "num_inserts": sum(|stats| stats.inserts), "num_removes": sum(|stats| stats.removes),
+            "num_matches": lookups, "cache_hit_rate": sum(|stats| stats.hits) as f64 / lookups.max(1) as f64,
+            "max_fanout": fan_outs.iter().max().copied().unwrap_or(0),
+            "avg_fanout": total as f64 / fan_outs.len().max(1) as f64,
+        })
+    }
+
     /// Tells a client that nobody listens to what it asked.
     pub(super) fn no_responders(&mut self, from: ClientKey, reply: &[u8]) {
         let mut route = Route::default();
-        self.subjects.collect(reply, &mut route);
+        let account = self.clients[from as usize].account;
+        self.subjects[account as usize].collect(reply, &mut route);
         let own = |member: &Member| matches!(member, Member::Client { client, .. } if *client == from);
         let groups = route.queues.iter().flat_map(|(_, members)| members);
         let Some(&member) = route.plain.iter().chain(groups).find(|member| own(member)) else { return };
@@ -359,4 +406,23 @@ impl Hub {
         // One's own request is answered even to a client that does not want its own messages back.
         self.deliver(None, &alone, &message);
     }
+}
+
+/// Whether a message may be given to a client with permissions; what it may answer is remembered.
+fn notice(client: &mut Client, now: Nanos, message: &Publish<'_>) -> bool {
+    let Some(permissions) = &client.permissions else { return true };
+    if client.narrowed && permissions.withholds(message.subject) {
+        return false;
+    }
+    if let Some(may) = permissions.responses.filter(|_| !message.reply.is_empty()) {
+        if client.questions.len() >= QUESTIONS {
+            let within = may.within.map_or(Nanos::MAX, |within| within.as_nanos() as Nanos);
+            client.questions.retain(|_, question| {
+                may.most.is_none_or(|most| question.answers < most)
+                    && now.saturating_sub(question.asked_at) <= within
+            });
+        }
+        client.questions.insert(message.reply.into(), Question { asked_at: now, answers: 0 });
+    }
+    true
 }

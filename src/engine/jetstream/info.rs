@@ -1,8 +1,9 @@
 //! What the server says of itself to a new client.
 
+use super::client::Identity;
 use super::settings::{FOLLOWS, Settings};
 use serde::Serialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// INFO, in the order of nats-server's fields.
 #[derive(Debug, Clone, Serialize)]
@@ -18,11 +19,17 @@ pub(super) struct Info {
     headers: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_verify: bool,
     max_payload: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     jetstream: bool,
     client_id: u64,
     client_ip: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    nonce: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ldm: bool,
 }
@@ -42,18 +49,36 @@ impl Info {
             port: listening.port(),
             headers: true,
             auth_required: !settings.credentials.is_empty(),
+            tls_required: settings.tls.is_some(),
+            tls_verify: settings.tls.as_ref().is_some_and(|files| files.clients.is_some()),
             max_payload: settings.max_payload,
             jetstream: settings.jetstream.is_some(),
             client_id: 0,
             client_ip: String::new(),
+            nonce: String::new(),
             ldm: false,
         }
     }
 
     /// What one client is told.
-    pub(super) fn json_for(&self, client_id: u64, ip: IpAddr) -> Vec<u8> {
-        let own = Self { client_id, client_ip: ip.to_string(), ..self.clone() };
+    pub(super) fn json_for(&self, client: &Identity) -> Vec<u8> {
+        let own = Self {
+            client_id: client.id,
+            client_ip: client.address.ip().to_string(),
+            nonce: client.nonce.clone(),
+            ..self.clone()
+        };
         serde_json::to_vec(&own).unwrap_or_default()
+    }
+
+    /// The server's id.
+    pub(super) fn id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// What stands for the commit.
+    pub(super) fn commit(&self) -> &'static str {
+        self.git_commit
     }
 
     /// The server's name.

@@ -3,12 +3,16 @@
 //! One thread runs everything to completion: read, parse in place, append to outputs, one write per
 //! connection at the end of a tick.
 
+mod access;
 mod auth;
 mod client;
 mod config;
+#[cfg(any(test, fuzzing))]
+pub mod entries;
 mod error;
 mod hub;
 mod info;
+mod monitor;
 mod names;
 mod output;
 mod run;
@@ -20,7 +24,8 @@ mod streams;
 mod sublist;
 mod syncer;
 
+pub use access::{Account, AccountLimits, Permissions, Proof, Responses, Rule, Rules, User};
 pub use config::{ConfigError, Request};
 pub use error::EngineError;
 pub use server::{Bound, Stopper};
-pub use settings::{Credentials, JetStreamSettings, Settings, SyncPolicy};
+pub use settings::{Credentials, JetStreamSettings, Monitor, Settings, SyncPolicy};

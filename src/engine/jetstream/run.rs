@@ -60,7 +60,10 @@ impl Run {
             let Some(client) = clients.get(key as usize) else { return false };
             let Some(subscription) = client.subscriptions.get(slot as usize) else { return false };
             self.headers &= client.ways.headers;
-            if subscription.max > 0 || (message.header_length > 0 && !client.ways.headers) {
+            if client.permissions.is_some()
+                || subscription.max > 0
+                || (message.header_length > 0 && !client.ways.headers)
+            {
                 return false;
             }
             if key != from || client.ways.echo {

@@ -1,19 +1,24 @@
 //! The event loop: one thread, run to completion. Each tick reads what is there, carries it out, and writes
 //! what came of it.
 
-use super::client::Client;
+use super::access::Proof;
+use super::client::{Client, Identity};
 use super::error::EngineError;
 use super::hub::Hub;
 use super::info::Info;
+use super::monitor::Watch;
 use super::settings::Settings;
 use super::streams::{API, Opened, Outbox, Pace, Streams, Times};
 use super::sublist::{ClientKey, Member};
 use super::syncer::{Release, Syncer};
 use crate::clock::{Clock, Nanos};
+use crate::engine::stream::Stream;
+use crate::engine::tls::{TlsFiles, TlsStream};
 use crate::wire::nats::{append_error, append_info};
+use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +36,8 @@ const STALL: Nanos = 10_000_000;
 const DRAINS: usize = 8;
 /// Events taken at a time.
 const EVENTS: usize = 1024;
+/// Random bytes that a key is asked to sign, as nats-server gives them.
+const NONCE: usize = 11;
 
 /// A producer that is not read because a receiver of its messages is far behind.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +53,14 @@ pub(super) struct Server {
     pub(super) settings: Settings,
     pub(super) hub: Hub,
     pub(super) clock: Clock,
-    info: Info,
-    poll: Poll,
+    pub(super) info: Info,
+    pub(super) poll: Poll,
+    /// Where clients connect.
+    pub(super) address: SocketAddr,
+    pub(super) watch: Option<Watch>,
     listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    random: &'static dyn rustls::crypto::SecureRandom,
     next_id: u64,
     /// Clients with bytes to be read.
     ready: Vec<ClientKey>,
@@ -104,16 +116,25 @@ impl Bound {
         let times = Times { now: clock.now(), unix: seed };
         let info = Info::new(&settings, &id, address);
         let opened = match &settings.jetstream {
-            Some(all) => Some(Streams::open(all, info.name(), (seed, times))?),
+            Some(all) => Some(Streams::open((all, &settings.accounts[..]), info.name(), (seed, times))?),
             None => None,
         };
         let (streams, journal) =
             opened.map_or((None, None), |Opened { streams, journal }| (Some(streams), journal));
         let policy = settings.jetstream.as_ref().map(|all| all.sync);
         let syncer = Syncer::new(policy, journal, (times.now, stopper.waker.clone()))?;
+        let watch = settings.monitor.map(|monitor| {
+            let at = SocketAddr::new(monitor.host.unwrap_or(settings.listen.ip()), monitor.port);
+            let watch = Watch::open(at, poll.registry(), seed);
+            watch.map_err(|source| EngineError::Listen { at, source })
+        });
         let mut server = Server {
             info,
-            hub: Hub::new(seed),
+            address,
+            watch: watch.transpose()?,
+            hub: Hub::new(seed, settings.accounts.len()),
+            tls: settings.tls.as_ref().map(TlsFiles::load).transpose()?,
+            random: rustls::crypto::ring::default_provider().secure_random,
             settings,
             clock,
             poll,
@@ -129,7 +150,10 @@ impl Bound {
             syncer,
         };
         if server.streams.is_some() {
-            API.iter().for_each(|pattern| server.hub.subjects.insert(pattern, b"", Member::Api));
+            // An account without streams is told so.
+            for subjects in &mut server.hub.subjects {
+                API.iter().for_each(|pattern| subjects.insert(pattern, b"", Member::Api));
+            }
             server.apply_subject_changes();
         }
         Ok(Self { server, stopper, address })
@@ -139,6 +163,12 @@ impl Bound {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it can be watched over HTTP.
+    #[must_use]
+    pub fn monitor(&self) -> Option<SocketAddr> {
+        self.server.watch.as_ref().map(|watch| watch.address)
     }
 
     /// What people should know of how the streams were found.
@@ -189,14 +219,11 @@ impl Server {
             other => other?,
         }
         for event in events.iter() {
-            match event.token() {
-                LISTENER => self.accept()?,
-                WAKER => {}
-                Token(key) => self.note(key as ClientKey, event.is_readable(), event.is_writable()),
-            }
+            self.event(event)?;
         }
         let now = self.clock.now();
         self.times = Times { now, unix: crate::clock::unix_nanos() };
+        self.hub.now = now;
         self.release_stalled(now);
         self.read_ready(now);
         if self.syncer.wants_more() {
@@ -213,6 +240,17 @@ impl Server {
         Ok(())
     }
 
+    fn event(&mut self, event: &Event) -> Result<(), EngineError> {
+        let ready = (event.is_readable(), event.is_writable());
+        match event.token() {
+            LISTENER => self.accept()?,
+            WAKER => {}
+            token if Watch::is_its(token) => self.watch_event(token, ready),
+            Token(key) => self.note(key as ClientKey, ready.0, ready.1),
+        }
+        Ok(())
+    }
+
     fn read_ready(&mut self, now: Nanos) {
         for key in std::mem::take(&mut self.ready) {
             self.read(key, now);
@@ -224,11 +262,7 @@ impl Server {
         for _ in 0..DRAINS {
             self.poll.poll(events, Some(Duration::ZERO))?;
             for event in events.iter() {
-                match event.token() {
-                    LISTENER => self.accept()?,
-                    WAKER => {}
-                    Token(key) => self.note(key as ClientKey, event.is_readable(), event.is_writable()),
-                }
+                self.event(event)?;
             }
             if self.ready.is_empty() {
                 break;
@@ -256,7 +290,7 @@ impl Server {
             return Ok(());
         };
         let (hub, high) = (&self.hub, self.settings.max_pending / 8);
-        let interest = |subject: &[u8]| hub.interest(subject, high);
+        let interest = |account: u32, subject: &[u8]| hub.interest((account, subject), high);
         let failed = |error: io::Error| EngineError::Disk(error.to_string());
         self.pace = streams.finish(self.times, &interest).map_err(failed)?;
         self.syncer.tick(self.times.now, streams).map_err(failed)?;
@@ -302,7 +336,7 @@ impl Server {
 
     fn note(&mut self, key: ClientKey, readable: bool, writable: bool) {
         let Some(client) = self.hub.clients.get_mut(key as usize) else { return };
-        if writable && !client.writable {
+        if writable && (!client.writable || client.stream.holds_back()) {
             client.writable = true;
             if !client.dirty {
                 client.dirty = true;
@@ -333,25 +367,57 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, mut stream: mio::net::TcpStream, address: SocketAddr) -> Result<(), EngineError> {
+    fn welcome(&mut self, stream: mio::net::TcpStream, address: SocketAddr) -> Result<(), EngineError> {
         // Without it the client is only slower.
         let _ = stream.set_nodelay(true);
         let full = self.hub.clients.len() >= self.settings.max_connections;
+        let identity = Identity {
+            id: self.next_id,
+            address,
+            nonce: self.nonce(),
+            user: String::new(),
+            name: String::new(),
+            lang: String::new(),
+            version: String::new(),
+            since: self.times.unix,
+        };
+        self.next_id += 1;
+        self.hub.stats.total_connections += 1;
+        let mut greeting = Vec::new();
+        append_info(&mut greeting, &self.info.json_for(&identity));
+        // The greeting is never encrypted; what comes after it is.
+        let mut stream = Stream::Tcp(stream);
+        let greeted = match &self.tls {
+            Some(config) => encrypted(stream, &greeting, config),
+            None => Some(stream),
+        };
+        stream = match greeted {
+            Some(stream) => stream,
+            None => return Ok(()),
+        };
         let entry = self.hub.clients.vacant_entry();
         let key = entry.key() as ClientKey;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Token(key as usize), interest)?;
-        let mut client = Client::new(stream, self.clock.now());
+        stream.register(self.poll.registry(), Token(key as usize))?;
+        let mut client = Client::new(stream, identity, self.clock.now());
         client.authorised = self.settings.credentials.is_empty();
         entry.insert(client);
-        self.hub.stats.total_connections += 1;
-        let json = self.info.json_for(self.next_id, address.ip());
-        self.next_id += 1;
-        self.hub.push(key, |out| append_info(out, &json));
+        if self.tls.is_none() {
+            self.hub.push(key, |out| out.extend_from_slice(&greeting));
+        }
         if full {
             self.refuse(key, "maximum connections exceeded");
         }
         Ok(())
+    }
+
+    /// What a client with a key is asked to sign; nothing if there are no keys.
+    fn nonce(&self) -> String {
+        let keys = self.settings.credentials.users.iter().any(|user| user.proof == Proof::Signature);
+        let mut bytes = [0; NONCE];
+        if !keys || self.random.fill(&mut bytes).is_err() {
+            return String::new();
+        }
+        data_encoding::BASE64URL_NOPAD.encode(&bytes)
     }
 
     /// Reads once from a client and carries out what it sent.
@@ -378,7 +444,7 @@ impl Server {
                 let (taken, _needed) = self.carry_out(key, &buffer[..filled]);
                 let client = self.hub.client(key);
                 client.unread.extend_from_slice(&buffer[taken..filled]);
-                if count == READ {
+                if count == READ || !client.stream.short_read_is_last() {
                     self.queue(key);
                 }
                 self.cool(key, now);
@@ -441,12 +507,14 @@ impl Server {
         if client.doomed || !client.writable {
             return;
         }
+        if client.stream.holds_back() && client.stream.push().is_err() {
+            return self.hub.doom(key);
+        }
         let before = client.output.pending();
         let stream = &mut client.stream;
-        let done = client.output.flush(&mut self.hub.spare, |slices| match slices {
-            [one] => stream.write(one),
-            many => stream.write_vectored(many),
-        });
+        let done = client.output.flush(&mut self.hub.spare, |slices| stream.write(slices));
+        // Bytes that are encrypted and not written go out when the socket takes them.
+        let done = done.map(|all| all && !client.stream.holds_back());
         let moved = client.output.pending() < before;
         match done {
             Ok(true) => {
@@ -466,6 +534,9 @@ impl Server {
 
     /// Pings, deadlines.
     fn housekeeping(&mut self, now: Nanos) {
+        if let Some(watch) = &mut self.watch {
+            watch.tidy(now);
+        }
         let after = |since: Nanos, limit: Duration| now.saturating_sub(since) > limit.as_nanos() as Nanos;
         let keys: Vec<ClientKey> = self.hub.clients.iter().map(|(key, _)| key as ClientKey).collect();
         for key in keys {
@@ -476,6 +547,9 @@ impl Server {
                 self.hub.doom(key);
             } else if client.closing {
                 // It has the write deadline to take its last words.
+            } else if client.stream.is_handshaking() && after(client.connected_at, self.settings.tls_timeout)
+            {
+                self.hub.doom(key);
             } else if !client.authorised && after(client.connected_at, self.settings.auth_timeout) {
                 self.refuse(key, "Authentication Timeout");
             } else if after(heard, self.settings.ping_interval * (pings + 1)) {
@@ -496,18 +570,29 @@ impl Server {
             self.drop_subscriptions(key);
             let mut client = self.hub.clients.remove(key as usize);
             // Closing it takes it off the poll in any case.
-            let _ = self.poll.registry().deregister(&mut client.stream);
+            let _ = client.stream.deregister(self.poll.registry());
         }
     }
 
     /// The last one in goes first: that is where it is looked for first.
-    fn drop_subscriptions(&mut self, key: ClientKey) {
+    pub(super) fn drop_subscriptions(&mut self, key: ClientKey) {
         let slots = self.hub.client(key).subscriptions.iter().map(|(slot, _)| slot as u32);
         let slots: Vec<u32> = slots.collect();
         for slot in slots.into_iter().rev() {
             if let Some(gone) = self.hub.drop_subscription(key, slot) {
-                self.interest_lost(&gone);
+                let account = self.hub.client(key).account;
+                self.interest_changed(account, &gone);
             }
         }
     }
+}
+
+/// Greets in plain and expects the client's own greeting of encryption; a client that is gone is none.
+fn encrypted(mut stream: Stream, greeting: &[u8], config: &Arc<rustls::ServerConfig>) -> Option<Stream> {
+    let written = stream.write(&[io::IoSlice::new(greeting)]).ok()?;
+    let Stream::Tcp(stream) = stream else { return None };
+    // A new socket takes some hundred bytes.
+    (written == greeting.len()).then_some(())?;
+    let tls = TlsStream::new(stream, Arc::clone(config)).ok()?;
+    Some(Stream::Tls(Box::new(tls)))
 }

@@ -4,6 +4,7 @@ use super::client::Ways;
 use super::server::Server;
 use super::streams::SubjectChange;
 use super::sublist::{ClientKey, Member};
+use crate::clock::Nanos;
 use crate::wire::nats::subject::{is_valid_literal, is_valid_pattern};
 use crate::wire::nats::{
     ClientError, ClientLimits, ClientOp, ConnectOptions, Parsed, Publish, append_error, parse_client,
@@ -58,7 +59,8 @@ impl Server {
             ClientOp::Unsubscribe { sid, max } => {
                 self.confirm(key);
                 if let Some(gone) = self.hub.unsubscribe(key, sid, max) {
-                    self.interest_lost(&gone);
+                    let account = self.hub.client(key).account;
+                    self.interest_changed(account, &gone);
                 }
             }
             ClientOp::Ping => self.hub.push(key, |out| out.extend_from_slice(b"PONG\r\n")),
@@ -95,12 +97,23 @@ impl Server {
         if !(0..=MAX_PROTOCOL).contains(&options.protocol) {
             return self.refuse(key, "invalid client protocol");
         }
-        if !self.settings.credentials.admit(&options) {
-            return self.refuse(key, "Authorization Violation");
-        }
         let client = self.hub.client(key);
+        let Some(admission) = self.settings.credentials.admit(&options, &client.identity.nonce) else {
+            return self.refuse(key, "Authorization Violation");
+        };
         client.ways = Ways::from(&options);
         client.authorised = true;
+        client.identity.user = admission.user;
+        client.identity.name = options.name;
+        client.identity.lang = options.lang;
+        client.identity.version = options.version;
+        if client.account != admission.account {
+            // Said once more as somebody else: what it subscribed to stays where it was.
+            self.drop_subscriptions(key);
+        }
+        let client = self.hub.client(key);
+        client.account = admission.account;
+        client.permissions = admission.permissions;
         self.confirm(key);
     }
 
@@ -108,20 +121,64 @@ impl Server {
         if !is_valid_pattern(subject) {
             return self.hub.push(key, |out| append_error(out, "Invalid Subject"));
         }
+        let client = self.hub.client(key);
+        if let Some(permissions) = &client.permissions {
+            if !permissions.may_subscribe(subject, queue) {
+                return self.forbid(key, "Subscription to", (subject, queue));
+            }
+            client.narrowed |= permissions.narrows(subject);
+        }
         let most = self.settings.max_subscriptions;
         if most > 0 && self.hub.client(key).subscriptions.len() >= most {
             return self.refuse(key, "maximum subscriptions exceeded");
         }
         self.hub.subscribe(key, subject, queue, sid);
         self.confirm(key);
-        self.interest_gained(subject);
+        let account = self.hub.client(key).account;
+        self.interest_changed(account, subject);
+    }
+
+    /// Says what a user may not do; the connection stays.
+    fn forbid(&mut self, key: ClientKey, what: &str, (subject, queue): (&[u8], &[u8])) {
+        let shown = |text: &[u8]| format!("{:?}", String::from_utf8_lossy(text));
+        let group = if queue.is_empty() { String::new() } else { format!(" using queue {}", shown(queue)) };
+        let why = format!("Permissions Violation for {what} {}{group}", shown(subject));
+        self.hub.push(key, |out| append_error(out, &why));
+    }
+
+    /// Whether a client may publish this, by its permissions or as an answer.
+    fn may_publish(&mut self, key: ClientKey, subject: &[u8]) -> bool {
+        let now = self.hub.now;
+        let client = self.hub.client(key);
+        let Some(permissions) = &client.permissions else { return true };
+        if permissions.may_publish(subject) {
+            return true;
+        }
+        let Some(may) = permissions.responses else { return false };
+        let Some(question) = client.questions.get_mut(subject) else { return false };
+        question.answers += 1;
+        let late = may
+            .within
+            .is_some_and(|within| now.saturating_sub(question.asked_at) > within.as_nanos() as Nanos);
+        let allowed = !late && may.most.is_none_or(|most| question.answers <= most);
+        if !allowed {
+            client.questions.remove(subject);
+        }
+        allowed
     }
 
     #[inline]
     fn publish(&mut self, key: ClientKey, message: &Publish<'_>) {
         self.hub.stats.in_messages += 1;
         self.hub.stats.in_bytes += message.body.len() as u64;
-        let ways = self.hub.client(key).ways;
+        let client = self.hub.client(key);
+        client.traffic.in_messages += 1;
+        client.traffic.in_bytes += message.body.len() as u64;
+        let (ways, account) = (client.ways, client.account);
+        if client.permissions.is_some() && !self.may_publish(key, message.subject) {
+            self.hub.end_run();
+            return self.forbid(key, "Publish to", (message.subject, b""));
+        }
         if ways.verbose || ways.pedantic || message.header_length > 0 {
             if message.header_length > 0 && !ways.headers {
                 return self.refuse(key, "message headers not supported");
@@ -132,12 +189,12 @@ impl Server {
             }
             self.confirm(key);
         }
-        let route = self.hub.route(message.subject);
+        let route = self.hub.route(account, message.subject);
         let mut delivered =
             !(route.plain.is_empty() && route.queues.is_empty()) && self.hub.publish(key, &route, message);
         for &member in &route.inner {
             self.hub.end_run();
-            delivered |= self.inner(member, message);
+            delivered |= self.inner((account, member), message);
         }
         if !delivered && !message.reply.is_empty() && ways.no_responders && ways.headers {
             self.hub.no_responders(key, message.reply);
@@ -145,7 +202,7 @@ impl Server {
     }
 
     /// Gives a message to a stream or a service; whether it was taken.
-    fn inner(&mut self, member: Member, message: &Publish<'_>) -> bool {
+    fn inner(&mut self, (account, member): (u32, Member), message: &Publish<'_>) -> bool {
         let times = self.times;
         let Some(streams) = &mut self.streams else { return false };
         let taken = match member {
@@ -153,7 +210,7 @@ impl Server {
                 streams.store(key, message, times);
                 true
             }
-            Member::Api => streams.request(message, times),
+            Member::Api => streams.request(account, message, times),
             Member::Client { .. } => false,
         };
         self.apply_subject_changes();
@@ -165,23 +222,20 @@ impl Server {
         let Some(streams) = &mut self.streams else { return };
         for change in streams.changes.drain(..) {
             match change {
-                SubjectChange::Add(pattern, member) => self.hub.subjects.insert(&pattern, b"", member),
-                SubjectChange::Remove(pattern, member) => self.hub.subjects.remove(&pattern, b"", member),
+                SubjectChange::Add((account, pattern), member) => {
+                    self.hub.subjects[account as usize].insert(&pattern, b"", member);
+                }
+                SubjectChange::Remove((account, pattern), member) => {
+                    self.hub.subjects[account as usize].remove(&pattern, b"", member);
+                }
             }
         }
     }
 
-    /// Somebody subscribes to `pattern`.
-    fn interest_gained(&mut self, pattern: &[u8]) {
+    /// Somebody in an account subscribes to `pattern`, or does so no more.
+    pub(super) fn interest_changed(&mut self, account: u32, pattern: &[u8]) {
         if let Some(streams) = &mut self.streams {
-            streams.interest_changed(pattern);
-        }
-    }
-
-    /// Nobody, or one less, subscribes to `pattern`.
-    pub(super) fn interest_lost(&mut self, pattern: &[u8]) {
-        if let Some(streams) = &mut self.streams {
-            streams.interest_changed(pattern);
+            streams.interest_changed(account, pattern);
         }
     }
 }

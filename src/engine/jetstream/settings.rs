@@ -1,6 +1,8 @@
 //! What the server is told at its start.
 
-use std::net::SocketAddr;
+use super::access::{Account, Proof, User};
+use crate::engine::tls::TlsFiles;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,10 +21,12 @@ pub enum SyncPolicy {
 /// Who may come in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// Users with their passwords.
-    pub users: Vec<(String, String)>,
+    /// Users, by password or by key.
+    pub users: Vec<User>,
     /// A token instead.
     pub token: Option<String>,
+    /// The user that whoever says nothing of themselves is.
+    pub no_auth_user: Option<String>,
 }
 
 impl Credentials {
@@ -30,6 +34,12 @@ impl Credentials {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.token.is_none()
+    }
+
+    /// Lets somebody in who knows a password, into the account of everybody.
+    pub fn add(&mut self, name: &str, password: &str) {
+        let proof = Proof::Password(password.to_owned());
+        self.users.push(User { name: name.to_owned(), proof, account: 0, permissions: None });
     }
 }
 
@@ -61,15 +71,32 @@ impl Default for JetStreamSettings {
     }
 }
 
+/// Where the server can be watched over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Monitor {
+    /// The address; `None` is that of the clients.
+    pub host: Option<IpAddr>,
+    /// The port; 0 picks one.
+    pub port: u16,
+}
+
 /// Everything the server is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where clients connect; port 0 picks one.
     pub listen: SocketAddr,
+    /// Where it can be watched; `None` is nowhere.
+    pub monitor: Option<Monitor>,
     /// The server's name in INFO; made up if `None`.
     pub name: Option<String>,
     /// Who may come in.
     pub credentials: Credentials,
+    /// Accounts; the first one is that of everybody who is in no other.
+    pub accounts: Vec<Account>,
+    /// The server's identity; `None` is no encryption.
+    pub tls: Option<TlsFiles>,
+    /// How long a client may take to encrypt the connection.
+    pub tls_timeout: Duration,
     /// Bytes of one message.
     pub max_payload: usize,
     /// Bytes of one control line.
@@ -101,8 +128,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4222)),
+            monitor: None,
             name: None,
             credentials: Credentials::default(),
+            accounts: vec![Account::global()],
+            tls: None,
+            tls_timeout: Duration::from_secs(2),
             max_payload: crate::wire::nats::MAX_PAYLOAD,
             max_control_line: crate::wire::nats::MAX_CONTROL_LINE,
             max_connections: 65_536,

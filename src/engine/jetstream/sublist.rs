@@ -78,13 +78,24 @@ pub(super) struct Sublist {
     cache: HashMap<Box<[u8]>, Rc<Route>>,
     generation: u64,
     count: usize,
+    pub(super) stats: Lookups,
+}
+
+/// What has been asked of the tree.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Lookups {
+    pub(super) inserts: u64,
+    pub(super) removes: u64,
+    pub(super) lookups: u64,
+    /// Lookups whose answer was remembered.
+    pub(super) hits: u64,
 }
 
 impl Default for Sublist {
     fn default() -> Self {
         let mut nodes = Slab::new();
         let root = nodes.insert(Node::default());
-        Self { nodes, root, cache: HashMap::new(), generation: 0, count: 0 }
+        Self { nodes, root, cache: HashMap::new(), generation: 0, count: 0, stats: Lookups::default() }
     }
 }
 
@@ -96,8 +107,7 @@ impl Sublist {
     }
 
     /// Subscriptions in all.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count
     }
 
@@ -124,6 +134,7 @@ impl Sublist {
             }
         }
         self.count += 1;
+        self.stats.inserts += 1;
         self.forget(pattern);
     }
 
@@ -150,6 +161,7 @@ impl Sublist {
             }
         }
         self.count -= 1;
+        self.stats.removes += 1;
         for step in (1..path.len()).rev() {
             let (at, token) = path[step];
             if !self.nodes[at].is_empty() {
@@ -159,6 +171,15 @@ impl Sublist {
             self.nodes[path[step - 1].0].children.remove(token);
         }
         self.forget(pattern);
+    }
+
+    /// How many receive each of the subjects that are remembered.
+    pub(super) fn fan_outs(&self) -> impl Iterator<Item = usize> + '_ {
+        self.cache.values().map(|route| {
+            route.plain.len()
+                + route.inner.len()
+                + route.queues.iter().map(|(_, all)| all.len()).sum::<usize>()
+        })
     }
 
     fn forget(&mut self, pattern: &[u8]) {
@@ -172,7 +193,9 @@ impl Sublist {
 
     /// Who receives this literal subject; remembered.
     pub(super) fn route(&mut self, subject: &[u8]) -> Rc<Route> {
+        self.stats.lookups += 1;
         if let Some(route) = self.cache.get(subject) {
+            self.stats.hits += 1;
             return route.clone();
         }
         let mut route = Route::default();

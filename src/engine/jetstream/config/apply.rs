@@ -1,13 +1,14 @@
 //! What each key of a configuration file means.
 
 use super::syntax::Value;
-use super::{ConfigError, units};
-use crate::engine::jetstream::settings::{JetStreamSettings, Settings, SyncPolicy};
+use super::{ConfigError, people, units};
+use crate::engine::jetstream::settings::{JetStreamSettings, Monitor, Settings, SyncPolicy};
+use crate::engine::tls::TlsFiles;
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 
 /// Keys of nats-server that this engine has nothing for.
 const UNSUPPORTED: &[&str] = &[
-    "accounts",
     "account",
     "cluster",
     "gateway",
@@ -22,15 +23,10 @@ const UNSUPPORTED: &[&str] = &[
     "resolver_tls",
     "system",
     "system_account",
-    "no_auth_user",
-    "tls",
     "trusted",
     "trusted_keys",
     "https",
     "https_port",
-    "http",
-    "http_port",
-    "monitor_port",
     "auth_callout",
     "mappings",
     "maps",
@@ -48,13 +44,74 @@ pub(super) fn apply(settings: &mut Settings, map: &[(String, Value)]) -> Result<
         let key = key.to_ascii_lowercase();
         match key.as_str() {
             "jetstream" => jetstream(settings, &key, value)?,
-            "authorization" => authorization(settings, value)?,
+            "authorization" => people::authorization(settings, value)?,
+            "accounts" => people::accounts(settings, value)?,
+            "tls" => tls(settings, value)?,
             key if UNSUPPORTED.contains(&key) => return Err(ConfigError::Unsupported(key.to_owned())),
             key if IDLE.contains(&key) => {}
             key => plain(settings, key, text(key, value)?)?,
         }
     }
+    let unknown = |name: &&String| !settings.credentials.users.iter().any(|user| user.name == **name);
+    match settings.credentials.no_auth_user.as_ref().filter(unknown) {
+        Some(name) => Err(ConfigError::Value {
+            key: "no_auth_user".to_owned(),
+            given: name.clone(),
+            wanted: "the name of a user",
+        }),
+        None => Ok(()),
+    }
+}
+
+fn tls(settings: &mut Settings, value: &Value) -> Result<(), ConfigError> {
+    let Value::Map(map) = value else { return text("tls", value).map(|_| ()) };
+    let mut given = Encryption::default();
+    for (key, value) in map {
+        let value = text(key, value)?;
+        match key.to_ascii_lowercase().as_str() {
+            "cert_file" => given.certificate = Some(value.into()),
+            "key_file" => given.key = Some(value.into()),
+            "ca_file" => given.authority = Some(value.into()),
+            "verify" => given.verify = units::switch(key, value)?,
+            "timeout" => settings.tls_timeout = units::duration(key, value)?,
+            "handshake_first" | "first" | "immediate" if !units::switch(key, value)? => {}
+            other => return Err(ConfigError::Unsupported(format!("tls.{other}"))),
+        }
+    }
+    settings.tls = Some(given.files()?);
     Ok(())
+}
+
+/// What was said of encryption, until all of it is known.
+#[derive(Debug, Default)]
+pub(super) struct Encryption {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) authority: Option<PathBuf>,
+    pub(super) verify: bool,
+}
+
+impl Encryption {
+    /// Whether anything was said.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.certificate.is_some() || self.key.is_some() || self.authority.is_some() || self.verify
+    }
+
+    /// The files, if they are all there. A certificate authority is for clients' certificates only, and those are
+    /// looked at with `verify` only.
+    pub(super) fn files(self) -> Result<TlsFiles, ConfigError> {
+        let missing = |what: &str| ConfigError::Missing(format!("tls.{what}"));
+        let clients = match (self.verify, self.authority) {
+            (true, None) => return Err(missing("ca_file")),
+            (true, Some(authority)) => Some(authority),
+            (false, _) => None,
+        };
+        Ok(TlsFiles {
+            certificate: self.certificate.ok_or_else(|| missing("cert_file"))?,
+            key: self.key.ok_or_else(|| missing("key_file"))?,
+            clients,
+        })
+    }
 }
 
 fn text<'a>(key: &str, value: &'a Value) -> Result<&'a str, ConfigError> {
@@ -81,10 +138,26 @@ fn plain(settings: &mut Settings, key: &str, given: &str) -> Result<(), ConfigEr
         "ping_interval" => settings.ping_interval = units::duration(key, given)?,
         "ping_max" => settings.ping_max = units::count(key, given)? as u32,
         "pid_file" | "pidfile" => settings.pid_file = Some(given.into()),
+        "no_auth_user" => settings.credentials.no_auth_user = Some(given.to_owned()),
+        "http" => settings.monitor = Some(place(settings, key, given)?),
+        "http_port" | "monitor_port" => monitor_port(settings, key, given)?,
         "log_file" | "logfile" => settings.log_file = Some(given.into()),
         _ => return Err(ConfigError::Unknown(key.to_owned())),
     }
     Ok(())
+}
+
+/// Sets the port of the monitoring, on the address that clients connect to.
+pub(super) fn monitor_port(settings: &mut Settings, key: &str, given: &str) -> Result<(), ConfigError> {
+    settings.monitor = Some(Monitor { host: None, port: units::port(key, given)? });
+    Ok(())
+}
+
+fn place(settings: &Settings, key: &str, given: &str) -> Result<Monitor, ConfigError> {
+    let mut own = settings.clone();
+    listen(&mut own, key, given)?;
+    let host = given.contains(':').then(|| own.listen.ip());
+    Ok(Monitor { host, port: own.listen.port() })
 }
 
 /// Sets where to listen, from `HOST:PORT` or a port alone.
@@ -180,56 +253,4 @@ pub(super) fn sync(key: &str, given: &str) -> Result<SyncPolicy, ConfigError> {
         return Ok(SyncPolicy::Always);
     }
     units::duration(key, given).map(SyncPolicy::Interval)
-}
-
-fn authorization(settings: &mut Settings, value: &Value) -> Result<(), ConfigError> {
-    let Value::Map(map) = value else { return text("authorization", value).map(|_| ()) };
-    let (mut user, mut password) = (None, None);
-    for (key, value) in map {
-        match key.to_ascii_lowercase().as_str() {
-            "user" | "username" => user = Some(text(key, value)?.to_owned()),
-            "pass" | "password" => password = Some(text(key, value)?.to_owned()),
-            "token" => settings.credentials.token = Some(text(key, value)?.to_owned()),
-            "timeout" => settings.auth_timeout = units::duration(key, text(key, value)?)?,
-            "users" => users(settings, value)?,
-            other => return Err(ConfigError::Unsupported(format!("authorization.{other}"))),
-        }
-    }
-    add_user(settings, user, password)
-}
-
-fn users(settings: &mut Settings, value: &Value) -> Result<(), ConfigError> {
-    let Value::List(list) = value else { return text("authorization.users", value).map(|_| ()) };
-    for entry in list {
-        let Value::Map(map) = entry else { return Err(ConfigError::Missing("authorization.users".into())) };
-        let (mut user, mut password) = (None, None);
-        for (key, value) in map {
-            match key.to_ascii_lowercase().as_str() {
-                "user" | "username" => user = Some(text(key, value)?.to_owned()),
-                "pass" | "password" => password = Some(text(key, value)?.to_owned()),
-                other => return Err(ConfigError::Unsupported(format!("authorization.users.{other}"))),
-            }
-        }
-        add_user(settings, user, password)?;
-    }
-    Ok(())
-}
-
-fn add_user(
-    settings: &mut Settings,
-    user: Option<String>,
-    password: Option<String>,
-) -> Result<(), ConfigError> {
-    match (user, password) {
-        (None, None) => Ok(()),
-        (_, Some(hash)) if hash.starts_with("$2a$") || hash.starts_with("$2b$") => {
-            Err(ConfigError::Unsupported("a password hashed by bcrypt".to_owned()))
-        }
-        (Some(user), Some(password)) => {
-            settings.credentials.users.push((user, password));
-            Ok(())
-        }
-        (Some(_), None) => Err(ConfigError::Missing("authorization.password".to_owned())),
-        (None, Some(_)) => Err(ConfigError::Missing("authorization.user".to_owned())),
-    }
 }

@@ -1,6 +1,7 @@
 //! The command line of nats-server, as far as it can be honoured.
 
-use super::{ConfigError, apply, syntax, units};
+use super::apply::Encryption;
+use super::{ConfigError, apply, units};
 use crate::engine::jetstream::settings::{Settings, SyncPolicy};
 use std::path::Path;
 
@@ -19,11 +20,6 @@ pub enum Request {
 
 /// Options of nats-server that this engine has nothing for.
 const UNSUPPORTED: &[&str] = &[
-    "tls",
-    "tlsverify",
-    "tlscert",
-    "tlskey",
-    "tlscacert",
     "tls_resume",
     "cluster",
     "cluster_listen",
@@ -42,8 +38,6 @@ const UNSUPPORTED: &[&str] = &[
     "profile",
     "https_port",
     "ms",
-    "m",
-    "http_port",
     "ports_file_dir",
     "js_domain",
     "config_check",
@@ -75,10 +69,11 @@ impl Request {
         if let Some(path) = config_file(arguments)? {
             let source = |source| ConfigError::Read { path: path.clone(), source };
             let text = std::fs::read_to_string(Path::new(&path)).map_err(source)?;
-            apply::apply(&mut settings, &syntax::parse(&path, &text)?)?;
+            super::read(&mut settings, &path, &text)?;
         }
         let mut options = Options { all: arguments.iter() };
         let (mut user, mut password) = (None, None);
+        let (mut tls, mut encrypt) = (Encryption::default(), false);
         while let Some(argument) = options.all.next() {
             let (name, inline) = split(argument)?;
             match name.as_str() {
@@ -87,6 +82,11 @@ impl Request {
                 "v" if arguments.len() == 1 => return Ok(Self::Version),
                 "t" => test = true,
                 "user" => user = Some(options.value(&name, inline)?),
+                "tls" => encrypt = true,
+                "tlsverify" => (tls.verify, encrypt) = (true, true),
+                "tlscert" => tls.certificate = Some(options.value(&name, inline)?.into()),
+                "tlskey" => tls.key = Some(options.value(&name, inline)?.into()),
+                "tlscacert" => tls.authority = Some(options.value(&name, inline)?.into()),
                 "pass" => password = Some(options.value(&name, inline)?),
                 name if UNSUPPORTED.contains(&name) => {
                     return Err(ConfigError::Unsupported(argument.clone()));
@@ -96,10 +96,13 @@ impl Request {
             }
         }
         match (user, password) {
-            (Some(user), Some(password)) => settings.credentials.users.push((user, password)),
+            (Some(user), Some(password)) => settings.credentials.add(&user, &password),
             (None, None) => {}
             (Some(_), None) => return Err(ConfigError::Missing("--pass".to_owned())),
             (None, Some(_)) => return Err(ConfigError::Missing("--user".to_owned())),
+        }
+        if tls.is_wanted() || (encrypt && settings.tls.is_none()) {
+            settings.tls = Some(tls.files()?);
         }
         Ok(if test { Self::Test } else { Self::Serve(Box::new(settings)) })
     }
@@ -153,6 +156,7 @@ fn option(
         "sd" | "store_dir" => apply::streams(settings).store_dir = Path::new(&value).join("jetstream"),
         "sync" => apply::streams(settings).sync = apply::sync(name, &value)?,
         "segment_size" => apply::streams(settings).segment_bytes = apply::segment_size(name, &value)?,
+        "m" | "http_port" => apply::monitor_port(settings, name, &value)?,
         "auth" => settings.credentials.token = Some(value),
         "P" | "pid" => settings.pid_file = Some(value.into()),
         "l" | "log" => settings.log_file = Some(value.into()),
@@ -183,6 +187,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::jetstream::settings::Monitor;
     use std::time::Duration;
 
     fn parse(line: &str) -> Result<Request, ConfigError> {
@@ -201,7 +206,10 @@ mod tests {
         let all = settings("-p -1 -a 127.0.0.1 -js -sd /x --user u --pass=p -P /pid -DV -n me");
         assert_eq!(all.listen.to_string(), "127.0.0.1:0");
         assert_eq!(all.jetstream.as_ref().map(|js| js.store_dir.clone()), Some("/x/jetstream".into()));
-        assert_eq!(all.credentials.users, [("u".to_owned(), "p".to_owned())]);
+        assert_eq!(all.credentials.users[0].name, "u");
+        let watched = settings("-m 8222 --tls --tlscert c.pem --tlskey k.pem --tlsverify --tlscacert ca.pem");
+        assert_eq!(watched.monitor, Some(Monitor { host: None, port: 8222 }));
+        assert_eq!(watched.tls.and_then(|files| files.clients), Some("ca.pem".into()));
         assert_eq!(all.name.as_deref(), Some("me"));
         assert_eq!(settings("--listen 127.0.0.1:7").listen.port(), 7);
         assert!(matches!(parse("--help"), Ok(Request::Help)));
@@ -213,8 +221,9 @@ mod tests {
         for line in [
             "--cluster nats://x",
             "--routes x",
-            "-m 8222",
+            "-m x",
             "--tls",
+            "--tlsverify --tlscert c --tlskey k",
             "--signal stop",
             "-nope",
             "-p x",
@@ -241,7 +250,7 @@ mod tests {
         assert_eq!(all.jetstream.map(|js| js.sync), Some(SyncPolicy::Always));
         assert_eq!((all.credentials.token.as_deref(), all.auth_timeout), (Some("t"), Duration::from_secs(1)));
         for bad in
-            ["cluster { }", "accounts { }", "tls { }", "nonsense: 1", "jetstream { domain: d }", "port: x"]
+            ["cluster { }", "accounts: x", "tls { }", "nonsense: 1", "jetstream { domain: d }", "port: x"]
         {
             std::fs::write(&file, bad).unwrap();
             assert!(parse(&format!("-c {}", file.display())).is_err(), "{bad}");

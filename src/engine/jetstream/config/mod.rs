@@ -3,11 +3,22 @@
 
 mod apply;
 mod arguments;
+mod people;
 mod syntax;
 mod units;
 
+use super::settings::Settings;
+
 pub use arguments::Request;
 pub(super) use units::duration;
+
+/// Applies a configuration file's text.
+///
+/// # Errors
+/// Something in it is no configuration, unknown, or can't be honoured.
+pub(super) fn read(settings: &mut Settings, file: &str, text: &str) -> Result<(), ConfigError> {
+    apply::apply(settings, &syntax::parse(file, text)?)
+}
 
 /// What is wrong with options or with a configuration.
 #[derive(Debug, thiserror::Error)]

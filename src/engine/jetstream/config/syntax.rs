@@ -127,7 +127,8 @@ impl Reader<'_> {
             return Err(self.wrong("a word was expected"));
         }
         let word = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
-        if word.starts_with('$') {
+        // Keys may begin so: $SYS is an account.
+        if !key && word.starts_with('$') {
             return Err(self.wrong("variables are not supported by this engine"));
         }
         if key && word == "include" {

@@ -7,21 +7,25 @@ fn wrong(key: &str, given: &str, wanted: &'static str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), given: given.to_owned(), wanted }
 }
 
-/// A size: `1024`, `64K`, `64KB` (powers of ten would be `64k`, which nats-server reads as K, too), `1MiB`.
+/// A size: `1024`, `64K` (a power of ten), `64KB` and `64KiB` (powers of two).
 pub(super) fn size(key: &str, text: &str) -> Result<u64, ConfigError> {
     let wanted = "a size such as 1024, 64KB or 1MB";
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let shift = match unit.to_ascii_uppercase().as_str() {
-        "" => 0,
-        "K" | "KB" | "KI" | "KIB" => 10,
-        "M" | "MB" | "MI" | "MIB" => 20,
-        "G" | "GB" | "GI" | "GIB" => 30,
-        "T" | "TB" | "TI" | "TIB" => 40,
+    let factor: u64 = match unit.to_ascii_uppercase().as_str() {
+        "" => 1,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "KB" | "KI" | "KIB" => 1 << 10,
+        "MB" | "MI" | "MIB" => 1 << 20,
+        "GB" | "GI" | "GIB" => 1 << 30,
+        "TB" | "TI" | "TIB" => 1 << 40,
         _ => return Err(wrong(key, text, wanted)),
     };
     let number: u64 = number.parse().map_err(|_| wrong(key, text, wanted))?;
-    number.checked_mul(1 << shift).ok_or_else(|| wrong(key, text, wanted))
+    number.checked_mul(factor).ok_or_else(|| wrong(key, text, wanted))
 }
 
 /// A count.
@@ -80,6 +84,7 @@ mod tests {
     #[test]
     fn units_are_those_of_nats() {
         assert_eq!(size("k", "64KB").unwrap(), 65_536);
+        assert_eq!(size("k", "1M").unwrap(), 1_000_000);
         assert_eq!(size("k", "1MiB").unwrap(), 1 << 20);
         assert!(size("k", "x").is_err() && size("k", "-1").is_err() && size("k", "99999999999T").is_err());
         assert_eq!(duration("k", "1m30s").unwrap(), Duration::from_secs(90));

@@ -19,6 +19,8 @@ const WRITE_FROM: usize = 4 * 1024 * 1024;
 const MAX_GAP: u64 = 1 << 20;
 /// Space promised ahead, at least and at most; within them half of what the segment holds.
 const AHEAD: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
+/// Bytes that are looked at to find out how long a damaged record is.
+const DAMAGED: usize = 4 * 1024 * 1024;
 /// A summary is written again when this many times its own size has been written since.
 const SUMMARY_SHARE: u64 = 4;
 
@@ -193,7 +195,10 @@ impl FileMedium {
         };
         match self.bring(index, sequence) {
             Ok(Some(found)) => self.hand = Some((self.segments[index].salt, found)),
-            Ok(None) => self.lose(index, sequence),
+            Ok(None) => {
+                let counted = self.counted(index, sequence);
+                self.lose(index, sequence, counted);
+            }
             // Nobody may take what can't be read now for what is not there.
             Err(error) => self.note_failure(Err(error)),
         }
@@ -276,18 +281,32 @@ impl FileMedium {
         self.notices.extend(found.damage);
         let first = segment.first;
         if live > 0 {
-            lost.into_iter().for_each(|at| self.lose(index, first + at));
+            for sequence in lost.into_iter().map(|at| first + at) {
+                self.lose(index, sequence, found.lost.get(&sequence).copied().unwrap_or(0));
+            }
         }
         Ok(())
     }
 
+    /// Bytes that a damaged message of an open segment counted for.
+    fn counted(&self, index: usize, sequence: u64) -> u64 {
+        let segment = &self.segments[index];
+        let Some(Place::At(at)) = segment.place_of(sequence) else { return 0 };
+        let mut bytes = vec![0; (segment.length.saturating_sub(at) as usize).min(DAMAGED)];
+        match self.file.read_at(&mut bytes, at) {
+            Ok(count) => record::counted(&bytes, segment.salt, segment.extent(&bytes[..count])),
+            // It is told in any case; only what it counted for stays in the books.
+            Err(_) => 0,
+        }
+    }
+
     /// A message can't be read any more.
-    fn lose(&mut self, index: usize, sequence: u64) {
+    fn lose(&mut self, index: usize, sequence: u64, counted: u64) {
         let segment = &mut self.segments[index];
         if segment.forget(sequence) {
             self.notices
                 .push(format!("{}: message {sequence} is damaged and left out", segment.path.display()));
-            self.holes.push((sequence, 0));
+            self.holes.push((sequence, counted));
         }
     }
 

@@ -212,8 +212,16 @@ impl Store {
         self.get(sequence).map(|message| message.time)
     }
 
-    /// Removes everything before `first`; how many messages that were.
-    pub(super) fn compact(&mut self, first: u64) -> u64 {
+    /// Bytes a message counts for, if it is there.
+    pub(super) fn size_of(&mut self, sequence: u64) -> Option<u64> {
+        let message = self.get(sequence)?;
+        let (subject, body, headers) = (message.subject.len(), message.body.len(), message.header_length > 0);
+        Some(self.books.size(subject, body, headers))
+    }
+
+    /// Removes what is before `first`, `part` messages at most unless it is everything; how many messages that were,
+    /// and whether all are gone.
+    pub(super) fn compact(&mut self, first: u64, part: u64) -> (u64, bool) {
         let before = self.books.messages;
         if first > self.books.last {
             // All of it, and sequences up to `first` are used up.
@@ -222,12 +230,14 @@ impl Store {
                 Medium::Memory(memory) => *memory = MemoryMedium::new(first),
                 Medium::File(file) => file.clear(first),
             }
-            return before;
+            return (before, true);
         }
-        while self.books.messages > 0 && self.books.first < first {
+        let mut left = part;
+        while left > 0 && self.books.messages > 0 && self.books.first < first {
             self.remove(self.books.first);
+            left -= 1;
         }
-        before - self.books.messages
+        (before - self.books.messages, self.books.messages == 0 || self.books.first >= first)
     }
 
     /// The next message at or after `from` whose subject `wanted` likes.

@@ -111,6 +111,14 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
     Read::Good(Record { kind, message, length })
 }
 
+/// Bytes for which a message counts whose record takes so many in a segment, as far as its head can be believed: a
+/// record's head is longer than what nats-server counts for one, and that counts four bytes more for headers.
+pub(super) fn counted(buf: &[u8], salt: u64, length: usize) -> u64 {
+    let believed = matches!(read(buf, salt, true), Read::Good(_) | Read::BadRest(..));
+    let headers = believed && buf.get(24..28).is_some_and(|length| number(length) > 0);
+    length.saturating_sub(HEAD - 30) as u64 + if headers { 4 } else { 0 }
+}
+
 /// The sequences that a [`Kind::Removed`] record lists.
 pub(super) fn sequences(body: &[u8]) -> impl Iterator<Item = u64> + '_ {
     body.chunks_exact(8).map(number)

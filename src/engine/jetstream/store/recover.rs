@@ -59,6 +59,10 @@ impl Recovery {
             }
         });
         if let Some(known) = known {
+            let known_of = |sequence: u64| sequence < known.end && !known.dead.has(sequence - known.first);
+            let damaged = found.lost.iter().filter(|(sequence, _)| known_of(**sequence));
+            let bytes: u64 = damaged.map(|(_, bytes)| bytes).sum();
+            self.books.bytes = self.books.bytes.saturating_sub(bytes);
             let dead = known.dead.iter().filter(|&at| at < known.end - known.first);
             let dead: Vec<u64> = dead.map(|at| segment.first + at).collect();
             for sequence in dead {
@@ -182,7 +186,10 @@ impl FileMedium {
         medium.summary_due = complete && medium.segments.len() > 1;
         medium.since_summary = scanned;
         notices.append(&mut medium.notices);
-        medium.holes.clear();
+        for (_, bytes) in medium.holes.drain(..) {
+            // Messages are counted anew; what they counted for is not.
+            books.bytes = books.bytes.saturating_sub(bytes);
+        }
         match medium.failed.take() {
             Some(error) => Err(error),
             None => Ok(Recovered { medium, books, notices, scanned }),

@@ -3,6 +3,7 @@
 use super::bits::Bits;
 use super::index;
 use super::record::{self, Kind, Read};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -59,6 +60,8 @@ pub(super) enum Place {
 pub(super) struct Found {
     /// Damaged places, told to people.
     pub(super) damage: Vec<String>,
+    /// Sequences of messages that are damaged, with the bytes they counted for, as far as that can be told.
+    pub(super) lost: BTreeMap<u64, u64>,
     /// Removed sequences, in the order of the records.
     pub(super) removed: Vec<u64>,
     /// The highest sequence before which everything is gone.
@@ -192,6 +195,7 @@ impl Segment {
                     ));
                     // A damaged list of removals: its messages come back, and that is said.
                     if kind == Kind::Message {
+                        found.lost.insert(sequence, record::counted(&bytes[at..], self.salt, length));
                         self.pass(sequence);
                     }
                     at = end;
@@ -199,6 +203,8 @@ impl Segment {
                 }
                 Read::Cut | Read::BadHead => match self.next_head(bytes, at + 1) {
                     Some(next) => {
+                        let size = record::counted(&bytes[at..], self.salt, next - at);
+                        found.lost.insert(self.end, size);
                         let bytes = next - at;
                         found.damage.push(format!(
                             "{}: {bytes} bytes at {at} are damaged and left out",
@@ -228,6 +234,15 @@ impl Segment {
         rest.iter()
             .any(|&byte| byte != 0)
             .then(|| format!("{}: the last {count} bytes are no whole record", self.path.display()))
+    }
+
+    /// Bytes that the record at the start of `bytes` takes up: what its head says, or up to the next whole one.
+    pub(super) fn extent(&self, bytes: &[u8]) -> usize {
+        match record::read(bytes, self.salt, true) {
+            Read::Good(record) => record.length,
+            Read::BadRest(_, _, length) => length,
+            Read::Cut | Read::BadHead => self.next_head(bytes, 1).unwrap_or(bytes.len()),
+        }
     }
 
     fn next_head(&self, bytes: &[u8], from: usize) -> Option<usize> {

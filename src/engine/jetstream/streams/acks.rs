@@ -1,6 +1,7 @@
 //! Acknowledgements and confirmations of flow control.
 
 use super::consumer::Ack;
+use super::consumer_config::AckPolicy;
 use super::pull::NextRequest;
 use super::{Streams, Times};
 use crate::wire::nats::Publish;
@@ -36,27 +37,30 @@ impl Streams {
     pub(super) fn ack(&mut self, rest: &[u8], message: &Publish<'_>, times: Times) -> bool {
         let mut parts = tokens(rest);
         let (Some(stream), Some(consumer)) = (parts.next(), parts.next()) else { return false };
-        let (Some(_), Some(sequence), 3) = (parts.next(), parts.next().and_then(number), parts.count())
-        else {
-            return false;
-        };
+        let (Some(_), Some(sequence)) = (parts.next(), parts.next().and_then(number)) else { return false };
+        let (Some(delivery), 2) = (parts.next().and_then(number), parts.count()) else { return false };
         let (Ok(stream), Ok(name)) = (std::str::from_utf8(stream), std::str::from_utf8(consumer)) else {
             return false;
         };
         let Some(found) = self.find(stream) else { return false };
         let Some(consumer) = found.consumers.get_mut(name) else { return false };
-        if let Some((ack, next)) = read(message.payload()) {
-            let done = consumer.acknowledge(sequence, ack, (times.now, times.unix));
-            if let Some(request) = next.and_then(NextRequest::read).filter(|_| !message.reply.is_empty()) {
-                consumer.waiting.add(message.reply, &request, times.now);
-            }
-            done.into_iter().for_each(|sequence| found.done_with(sequence));
-            found.awake = true;
-            if next.is_some() {
-                return true;
-            }
+        if consumer.config.ack_policy == AckPolicy::None {
+            // Nobody listens to what needs no acknowledgement.
+            return false;
         }
-        self.outbox.answer(message.reply, b"");
+        let Some((ack, next)) = read(message.payload()) else {
+            self.outbox.answer(message.reply, b"");
+            return true;
+        };
+        let outcome = consumer.acknowledge((sequence, delivery), ack, (times.now, times.unix));
+        if let Some(request) = next.and_then(NextRequest::read).filter(|_| !message.reply.is_empty()) {
+            consumer.waiting.add(message.reply, &request, times.now);
+        }
+        outcome.done.into_iter().for_each(|sequence| found.done_with(sequence));
+        found.awake = true;
+        if next.is_none() && outcome.answered {
+            self.outbox.answer(message.reply, b"");
+        }
         true
     }
 

@@ -2,7 +2,7 @@
 
 use super::api::{ListRequest, Request};
 use super::consumer::Consumer;
-use super::consumer_config::ConsumerConfig;
+use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::errors::ApiError;
 use super::info::ConsumerInfo;
 use super::outbox::Outbox;
@@ -108,8 +108,13 @@ impl Streams {
         if name.contains(['.', '*', '>', ' ', '/', '\\']) || name.len() > 255 {
             return Err(ApiError::consumer_config("consumer name is not allowed"));
         }
+        let most = self.limits[self.account as usize].as_ref().and_then(|limits| limits.max_consumers);
         let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
         let mut config = config.settle(&found.config)?;
+        let more = !found.consumers.contains_key(&name);
+        if more && action != "update" && most.is_some_and(|most| found.consumers.len() as u64 >= most) {
+            return Err(ApiError::maximum_consumers());
+        }
         if in_subject {
             config.name = name.clone();
         }
@@ -129,7 +134,7 @@ impl Streams {
     }
 
     fn delete_consumer(&mut self, stream: &str, name: &str) -> Result<serde_json::Value, ApiError> {
-        let key = *self.by_name.get(stream).ok_or_else(ApiError::stream_not_found)?;
+        let key = self.key_of(stream).ok_or_else(ApiError::stream_not_found)?;
         self.touch(key);
         if !self.all[key].drop_consumer(name, &mut self.outbox) {
             return Err(ApiError::consumer_not_found());
@@ -158,7 +163,7 @@ impl Streams {
 
     /// MSG.NEXT; whether there is such a consumer.
     pub(super) fn next(&mut self, stream: &str, name: &str, request: Request<'_>) -> bool {
-        let Some(&key) = self.by_name.get(stream) else { return false };
+        let Some(key) = self.key_of(stream) else { return false };
         self.touch(key);
         let found = &mut self.all[key];
         let Some(consumer) = found.consumers.get_mut(name) else { return false };
@@ -223,6 +228,12 @@ impl Stream {
             if action == "create" && !same {
                 return Err(ApiError::consumer_exists());
             }
+            if self.config.retention == Retention::WorkQueue {
+                self.check_partition(name, &config.filters())?;
+            }
+            let Some(known) = self.consumers.get_mut(name) else {
+                return Err(ApiError::consumer_not_found());
+            };
             if !same {
                 known.may_become(&config)?;
                 let config = ConsumerConfig { name: known.config.name.clone(), ..config };
@@ -255,16 +266,35 @@ impl Stream {
 
     /// Each message of a work queue has one consumer.
     fn check_workqueue(&self, config: &ConsumerConfig) -> Result<(), ApiError> {
-        if self.config.retention != Retention::WorkQueue || self.consumers.is_empty() {
+        if self.config.retention != Retention::WorkQueue {
             return Ok(());
         }
-        let own = config.filters();
-        if own.is_empty() || self.consumers.values().any(Consumer::wants_all) {
-            return Err(ApiError::workqueue_not_filtered());
+        if config.ack_policy != AckPolicy::Explicit {
+            return Err(ApiError::workqueue_requires_explicit());
         }
-        let theirs = self.consumers.values().flat_map(|consumer| consumer.config.filters());
-        let clash = theirs.into_iter().any(|theirs| own.iter().any(|own| overlap(own, &theirs)));
-        if clash { Err(ApiError::workqueue_not_unique()) } else { Ok(()) }
+        if !self.consumers.is_empty() {
+            let own = config.filters();
+            if own.is_empty() {
+                return Err(ApiError::workqueue_not_filtered());
+            }
+            self.check_partition("", &own)?;
+        }
+        if config.deliver_policy == DeliverPolicy::All {
+            Ok(())
+        } else {
+            Err(ApiError::workqueue_deliver_all())
+        }
+    }
+
+    /// No other consumer than `name` may want any of a work queue's messages that `filters` want.
+    fn check_partition(&self, name: &str, filters: &[Box<[u8]>]) -> Result<(), ApiError> {
+        let others = self.consumers.values().filter(|consumer| consumer.name != name);
+        let clash = |consumer: &Consumer| {
+            let theirs = consumer.filters();
+            theirs.is_empty() || theirs.iter().any(|theirs| filters.iter().any(|own| overlap(own, theirs)))
+        };
+        let taken = !filters.is_empty() && others.into_iter().any(clash);
+        if taken { Err(ApiError::workqueue_not_unique()) } else { Ok(()) }
     }
 
     /// Takes a consumer away; whether it was there.
@@ -274,7 +304,7 @@ impl Stream {
         if let Some(log) = &mut self.log {
             log.deleted(name);
         }
-        self.release();
+        self.release(consumer.reckoned.stream);
         true
     }
 }
@@ -289,9 +319,10 @@ impl Consumer {
             (old.opt_start_time != new.opt_start_time, "start time can not be updated"),
             (old.ack_policy != new.ack_policy, "ack policy can not be updated"),
             (old.replay_policy != new.replay_policy, "replay policy can not be updated"),
-            (old.is_push() != new.is_push(), "can not update pull consumer to push based"),
-            (old.flow_control != new.flow_control, "flow control can not be updated"),
             (old.idle_heartbeat != new.idle_heartbeat, "heart beats can not be updated"),
+            (old.flow_control != new.flow_control, "flow control can not be updated"),
+            (!old.is_push() && new.is_push(), "can not update pull consumer to push based"),
+            (old.is_push() && !new.is_push(), "can not update push consumer to pull based"),
             (old.max_waiting != new.max_waiting, "max waiting can not be updated"),
         ];
         match fixed.iter().find(|(changed, _)| *changed) {

@@ -57,11 +57,11 @@ impl Streams {
 
     fn get_as_json(&mut self, name: &str, request: Request<'_>) -> Result<serde_json::Value, ApiError> {
         let wish: GetRequest = json::read_as(request.payload)?;
-        let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
         let asks = wish.seq > 0 || !wish.last_by_subj.is_empty() || !wish.next_by_subj.is_empty();
         if !asks || wish.is_batch() || (!wish.last_by_subj.is_empty() && wish.seq > 0) {
             return Err(ApiError::bad_request());
         }
+        let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
         let found = stream.wanted(&wish).and_then(|sequence| stream.store.get(sequence));
         let message = found.ok_or_else(ApiError::no_message_found)?;
         let mut shown = serde_json::json!({
@@ -96,7 +96,7 @@ impl Streams {
 
     /// Answers with the message itself; whether the stream allows that.
     pub(super) fn direct_get(&mut self, name: &str, subject: Option<&str>, request: Request<'_>) -> bool {
-        let Some(&key) = self.by_name.get(name) else { return false };
+        let Some(key) = self.key_of(name) else { return false };
         self.touch(key);
         let stream = &mut self.all[key];
         if !stream.config.allow_direct {

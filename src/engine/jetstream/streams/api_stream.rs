@@ -3,7 +3,8 @@
 use super::api::{ListRequest, Page, Request};
 use super::errors::ApiError;
 use super::info::{StreamInfo, StreamInfoRequest};
-use super::stream_config::StreamConfig;
+use super::purge::Purge;
+use super::stream_config::{StorageKind, StreamConfig};
 use super::{Streams, SubjectChange, json};
 use crate::engine::jetstream::store::is_full;
 use crate::engine::jetstream::sublist::Member;
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 const NAMES: usize = 1024;
 /// Streams listed in one answer.
 const LIST: usize = 256;
+
+/// The highest sequence that a purge may let a stream go on with.
+const FURTHEST: u64 = 1 << 62;
 
 /// What says which messages are to be purged.
 #[derive(Debug, Default, Deserialize)]
@@ -51,10 +55,10 @@ impl Streams {
                 let result = request.expect_empty().and_then(|()| self.delete_stream(name));
                 self.reply(request, "stream_delete", result);
             }
-            ("PURGE", Some(name)) => {
-                let result = self.purge_stream(name, request);
-                self.reply(request, "stream_purge", result);
-            }
+            ("PURGE", Some(name)) => match self.purge_of(name, request) {
+                Ok((key, purge)) => self.begin_purge(key, purge, request),
+                Err(error) => self.reply(request, "stream_purge", Err::<(), _>(error)),
+            },
             ("MSG", Some(rest)) => match rest.split_once('.') {
                 Some(("GET", name)) => self.message_get(name, request),
                 Some(("DELETE", name)) => self.message_delete(name, request),
@@ -79,7 +83,8 @@ impl Streams {
             };
         }
         self.check_overlap(&config)?;
-        let stream = match self.shelf.create(config, unix) {
+        self.check_account(&config)?;
+        let stream = match self.shelf.create(self.account, config, unix) {
             Ok(stream) => stream,
             Err(error) if is_full(&error) => return Err(ApiError::insufficient_storage()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -95,10 +100,37 @@ impl Streams {
         Ok(self.all[key].made(unix))
     }
 
+    /// Whether the account may have one more stream like this.
+    fn check_account(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let limits = self.limits[self.account as usize].clone().unwrap_or_default();
+        if limits.max_streams.is_some_and(|most| self.names().len() as u64 >= most) {
+            return Err(ApiError::maximum_streams());
+        }
+        let asked = u64::try_from(config.max_bytes).unwrap_or(0);
+        let file = config.storage == StorageKind::File;
+        let over = |most: Option<u64>, account| {
+            asked > 0 && most.is_some_and(|most| self.reserved(account, file) + asked > most)
+        };
+        let (own, whole) = if file {
+            (limits.max_file, self.settings.max_file)
+        } else {
+            (limits.max_memory, self.settings.max_memory)
+        };
+        if over(own, Some(self.account)) || over(whole, None) {
+            return Err(if file {
+                ApiError::insufficient_storage()
+            } else {
+                ApiError::insufficient_memory()
+            });
+        }
+        Ok(())
+    }
+
     fn check_overlap(&self, config: &StreamConfig) -> Result<(), ApiError> {
-        let others = self.all.iter().filter(|(_, stream)| stream.config.name != config.name);
+        let own = self.names().iter().filter(|(name, _)| **name != config.name);
+        let others = own.filter_map(|(_, &key)| self.all.get(key));
         let taken = others
-            .flat_map(|(_, stream)| &stream.config.subjects)
+            .flat_map(|stream| &stream.config.subjects)
             .any(|theirs| config.subjects.iter().any(|own| overlap(own.as_bytes(), theirs.as_bytes())));
         if taken { Err(ApiError::subjects_overlap()) } else { Ok(()) }
     }
@@ -112,18 +144,24 @@ impl Streams {
         if !self.ballast.is_held() {
             return Err(ApiError::insufficient_storage());
         }
-        let key = *self.by_name.get(name).ok_or_else(ApiError::stream_not_found)?;
+        let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
         self.check_overlap(&config)?;
-        let member = Member::Stream(key as u32);
+        let (account, member) = (self.account, Member::Stream(key as u32));
         self.touch(key);
         let stream = &mut self.all[key];
         let old = std::mem::replace(&mut stream.config, config);
-        stream.enforce_all(request.times.unix);
-        self.changes
-            .extend(old.subjects.into_iter().map(|old| SubjectChange::Remove(old.into_bytes(), member)));
-        let new =
-            stream.config.subjects.iter().map(|new| SubjectChange::Add(new.clone().into_bytes(), member));
+        // What was without a limit before is limited as messages come, as by the real server.
+        let lowered = (1..old.max_msgs_per_subject).contains(&stream.config.max_msgs_per_subject);
+        stream.enforce_all(request.times.unix, lowered);
+        self.changes.extend(
+            old.subjects.into_iter().map(|old| SubjectChange::Remove((account, old.into_bytes()), member)),
+        );
+        let new = stream
+            .config
+            .subjects
+            .iter()
+            .map(|new| SubjectChange::Add((account, new.clone().into_bytes()), member));
         self.changes.extend(new);
         let saved = self.shelf.save(&self.all[key]);
         self.note(saved);
@@ -131,12 +169,15 @@ impl Streams {
     }
 
     fn delete_stream(&mut self, name: &str) -> Result<serde_json::Value, ApiError> {
-        let key = self.by_name.remove(name).ok_or_else(ApiError::stream_not_found)?;
+        let names = &mut self.by_name[self.account as usize];
+        let key = names.remove(name).ok_or_else(ApiError::stream_not_found)?;
         let mut stream = self.all.remove(key);
         self.deadlines.remove(&(stream.deadline, key));
         for subject in &stream.config.subjects {
-            self.changes
-                .push(SubjectChange::Remove(subject.clone().into_bytes(), Member::Stream(key as u32)));
+            self.changes.push(SubjectChange::Remove(
+                (self.account, subject.clone().into_bytes()),
+                Member::Stream(key as u32),
+            ));
         }
         for consumer in stream.consumers.values_mut() {
             consumer.waiting.end_all(&mut self.outbox, 409, "Consumer Deleted");
@@ -146,9 +187,11 @@ impl Streams {
         Ok(serde_json::json!({ "success": true }))
     }
 
-    fn purge_stream(&mut self, name: &str, request: Request<'_>) -> Result<serde_json::Value, ApiError> {
+    /// What a request wants purged, of which stream.
+    fn purge_of(&mut self, name: &str, request: Request<'_>) -> Result<(usize, Purge), ApiError> {
         let wish: PurgeRequest = json::read_as(request.payload)?;
-        let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
+        let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
+        let stream = &mut self.all[key];
         if stream.config.sealed {
             return Err(ApiError::sealed());
         }
@@ -159,28 +202,24 @@ impl Streams {
             return Err(ApiError::bad_request());
         }
         let last = stream.store.books.last;
-        let purged = if wish.filter.is_empty() || wish.filter == ">" {
-            let keep_from = if wish.keep > 0 {
-                // The last `keep` messages stay, wherever holes are.
-                let mut left = stream.store.books.messages.saturating_sub(wish.keep);
-                let mut at = stream.store.books.first;
-                while left > 0 {
-                    at = stream.store.next(at, |_| true).unwrap_or(last) + 1;
-                    left -= 1;
-                }
-                at
-            } else if wish.seq > 0 {
-                wish.seq.min(last + 1)
-            } else {
-                last + 1
-            };
-            stream.purge_before(keep_from)
-        } else {
+        if !wish.filter.is_empty() && wish.filter != ">" {
             let before = if wish.seq > 0 { wish.seq } else { last + 1 };
-            stream.purge_matching(wish.filter.as_bytes(), before, wish.keep)
+            return Ok((key, Purge::matching(stream, wish.filter.as_bytes(), (before, wish.keep))));
+        }
+        let first = if wish.keep > 0 && stream.store.is_file() {
+            // The last `keep` messages stay, wherever holes are.
+            stream.first_of_last(wish.keep)
+        } else if wish.keep > 0 {
+            // Memory counts sequences, as the real server's does.
+            let kept = if wish.keep < stream.store.books.messages { wish.keep } else { last };
+            last + 1 - kept
+        } else if wish.seq > 0 {
+            // Beyond the end it is where the stream goes on.
+            wish.seq.min(FURTHEST)
+        } else {
+            last + 1
         };
-        stream.awake = true;
-        Ok(serde_json::json!({ "success": true, "purged": purged }))
+        Ok((key, Purge::before(first)))
     }
 
     fn stream_info(&mut self, name: &str, request: Request<'_>) {
@@ -216,7 +255,7 @@ impl Streams {
                     .iter()
                     .any(|own| overlap(own.as_bytes(), wish.subject.as_bytes()))
         };
-        self.by_name.values().copied().filter(likes).collect()
+        self.names().values().copied().filter(likes).collect()
     }
 
     fn stream_names(&mut self, request: Request<'_>) {

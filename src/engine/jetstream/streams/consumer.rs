@@ -6,7 +6,7 @@ use super::pull::Waiting;
 use super::push::Push;
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::Store;
-use crate::wire::nats::subject::matches;
+use crate::wire::nats::subject::{covers, matches};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A message that was delivered and not acknowledged.
@@ -52,10 +52,13 @@ pub(super) struct Consumer {
     /// Sequences to be delivered before the cursor's: the last of each subject.
     pub(super) ahead: VecDeque<u64>,
     pub(super) delivered: Position,
+    /// All before it is acknowledged, as it is shown.
     pub(super) floor: Position,
+    /// The same, as it is reckoned with.
+    pub(super) reckoned: Position,
     pub(super) pending: BTreeMap<u64, Pending>,
     /// When what is pending is due again.
-    due: BTreeSet<(Nanos, u64)>,
+    pub(super) due: BTreeSet<(Nanos, u64)>,
     /// Due now.
     pub(super) again: VecDeque<u64>,
     /// How often messages were delivered that were delivered more than once.
@@ -75,26 +78,26 @@ impl Consumer {
     pub(super) fn new(name: &str, config: ConsumerConfig, created: u64, store: &mut Store) -> Self {
         let mut consumer = Self::bare(name, config, created);
         let (first, last) = (store.books.first, store.books.last);
-        consumer.cursor = match consumer.config.deliver_policy {
+        let begin = match consumer.config.deliver_policy {
             DeliverPolicy::All => first,
             DeliverPolicy::New => last + 1,
-            DeliverPolicy::ByStartSequence => consumer.config.opt_start_seq.clamp(first, last + 1),
+            // It may begin with what is still to come.
+            DeliverPolicy::ByStartSequence => consumer.config.opt_start_seq.max(first),
             DeliverPolicy::ByStartTime => {
                 store.first_since(consumer.config.opt_start_time.map_or(0, |time| time.0))
             }
+            DeliverPolicy::Last if consumer.wants_all() => last.max(first),
             DeliverPolicy::Last => {
                 let consumer = &consumer;
-                store.previous(last, |subject| consumer.wants(subject)).unwrap_or(last + 1)
+                store.previous(last, |subject| consumer.wants(subject)).unwrap_or(first)
             }
             DeliverPolicy::LastPerSubject => {
                 consumer.ahead = consumer.last_of_each(store);
-                last + 1
+                consumer.ahead.front().copied().unwrap_or(last.max(first))
             }
         };
-        consumer.delivered.stream = consumer.cursor - 1;
-        if consumer.ahead.is_empty() {
-            consumer.floor.stream = 0;
-        }
+        consumer.cursor = if consumer.ahead.is_empty() { begin } else { last + 1 };
+        consumer.delivered.stream = begin - 1;
         consumer.ledger.moved(&consumer.delivered);
         consumer.count(store);
         consumer
@@ -112,6 +115,7 @@ impl Consumer {
             ahead: VecDeque::new(),
             delivered: Position::default(),
             floor: Position::default(),
+            reckoned: Position::default(),
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             again: VecDeque::new(),
@@ -132,6 +136,16 @@ impl Consumer {
     /// Whether it wants all.
     pub(super) fn wants_all(&self) -> bool {
         self.filters.is_empty()
+    }
+
+    /// What it wants; empty is all.
+    pub(super) fn filters(&self) -> &[Box<[u8]>] {
+        &self.filters
+    }
+
+    /// Whether something it wants in particular is within a pattern.
+    pub(super) fn is_within(&self, pattern: &[u8]) -> bool {
+        self.filters.iter().any(|own| covers(pattern, own))
     }
 
     /// Takes over a changed configuration.
@@ -182,32 +196,11 @@ impl Consumer {
 
     /// A message was stored.
     #[inline]
-    pub(super) fn stored(&mut self, subject: &[u8]) {
-        if self.wants(subject) {
+    pub(super) fn stored(&mut self, sequence: u64, subject: &[u8]) {
+        // A consumer may begin at a sequence that is still to come.
+        if sequence >= self.cursor && self.wants(subject) {
             self.outstanding += 1;
         }
-    }
-
-    /// A message was removed from the stream.
-    pub(super) fn removed(&mut self, sequence: u64, subject: &[u8]) {
-        let ahead = self.ahead.iter().position(|&other| other == sequence);
-        if let Some(place) = ahead {
-            self.ahead.remove(place);
-            self.outstanding -= 1;
-        } else if sequence >= self.cursor && self.wants(subject) {
-            self.outstanding = self.outstanding.saturating_sub(1);
-        }
-        self.settle(sequence);
-    }
-
-    /// The stream begins at `first` now, and everything before it is gone.
-    pub(super) fn purged(&mut self, store: &mut Store) {
-        let first = store.books.first;
-        self.ahead.retain(|&sequence| sequence >= first);
-        let gone: Vec<u64> = self.pending.range(..first).map(|(&sequence, _)| sequence).collect();
-        gone.into_iter().for_each(|sequence| self.settle(sequence));
-        self.cursor = self.cursor.max(first);
-        self.count(store);
     }
 
     /// Notes a delivery; gives how often this message has been delivered.
@@ -218,6 +211,7 @@ impl Consumer {
         self.active_at = now;
         if self.config.ack_policy == AckPolicy::None {
             self.floor = self.delivered;
+            self.reckoned = Position { stream: sequence, ..self.delivered };
             self.ledger.moved(&self.delivered);
             return 1;
         }
@@ -232,82 +226,25 @@ impl Consumer {
     }
 
     /// How long delivery number `times` may stay without an acknowledgement.
-    fn wait_of(&self, times: u64) -> Nanos {
+    pub(super) fn wait_of(&self, times: u64) -> Nanos {
         let step = (times as usize).saturating_sub(1).min(self.config.backoff.len().saturating_sub(1));
         self.config.backoff.get(step).copied().unwrap_or(self.config.ack_wait)
     }
 
     fn set_deadline(&mut self, sequence: u64, deadline: Nanos) {
-        let delivery = self.delivered.delivery;
-        if let Some(old) = self.pending.insert(sequence, Pending { delivery, deadline }) {
-            self.due.remove(&(old.deadline, sequence));
-        }
-        self.due.insert((deadline, sequence));
-    }
-
-    fn move_deadline(&mut self, sequence: u64, deadline: Nanos) {
-        let Some(pending) = self.pending.get_mut(&sequence) else { return };
+        // Delivered again, it keeps the number of its first delivery.
+        let pending = self.pending.entry(sequence);
+        let pending = pending.or_insert(Pending { delivery: self.delivered.delivery, deadline });
         self.due.remove(&(pending.deadline, sequence));
         pending.deadline = deadline;
         self.due.insert((deadline, sequence));
     }
 
-    /// Takes an acknowledgement; gives the sequences that are done with.
-    pub(super) fn acknowledge(&mut self, sequence: u64, ack: Ack, (now, unix): (Nanos, u64)) -> Vec<u64> {
-        self.active_at = now;
-        if self.config.ack_policy == AckPolicy::None {
-            return Vec::new();
-        }
-        match ack {
-            Ack::Working => {
-                let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
-                if !self.again.contains(&sequence) {
-                    self.move_deadline(sequence, now + self.wait_of(times));
-                }
-                return Vec::new();
-            }
-            Ack::Again(delay) => {
-                if self.pending.contains_key(&sequence) && !self.again.contains(&sequence) {
-                    self.move_deadline(sequence, now + delay);
-                    self.expire(now);
-                }
-                return Vec::new();
-            }
-            Ack::Done | Ack::Never => {}
-        }
-        let done: Vec<u64> = if self.config.ack_policy == AckPolicy::All && ack == Ack::Done {
-            self.pending.range(..=sequence).map(|(&sequence, _)| sequence).collect()
-        } else {
-            self.pending.contains_key(&sequence).then_some(sequence).into_iter().collect()
-        };
-        for &sequence in &done {
-            self.settle(sequence);
-        }
-        if !done.is_empty() {
-            self.floor.time = unix;
-        }
-        done
-    }
-
-    /// Takes a message out of the books; nothing happens if it is not in them.
-    pub(super) fn settle(&mut self, sequence: u64) {
-        let Some(pending) = self.pending.remove(&sequence) else { return };
+    pub(super) fn move_deadline(&mut self, sequence: u64, deadline: Nanos) {
+        let Some(pending) = self.pending.get_mut(&sequence) else { return };
         self.due.remove(&(pending.deadline, sequence));
-        self.deliveries.remove(&sequence);
-        if !self.again.is_empty() {
-            self.again.retain(|&other| other != sequence);
-        }
-        self.ledger.settled(sequence);
-        self.raise_floor();
-    }
-
-    fn raise_floor(&mut self) {
-        let (delivery, stream) = match self.pending.first_key_value() {
-            None => (self.delivered.delivery, self.delivered.stream),
-            Some((&sequence, pending)) => (pending.delivery - 1, sequence - 1),
-        };
-        self.floor.delivery = self.floor.delivery.max(delivery);
-        self.floor.stream = self.floor.stream.max(stream);
+        pending.deadline = deadline;
+        self.due.insert((deadline, sequence));
     }
 
     /// Lets what is due be delivered again, or dropped if it has been often enough.
@@ -342,9 +279,7 @@ impl Consumer {
     pub(super) fn restore_pending(&mut self, sequence: u64, (delivery, times): (u64, u64)) {
         self.delivered.delivery = self.delivered.delivery.max(delivery);
         self.delivered.stream = self.delivered.stream.max(sequence);
-        if let Some(old) = self.pending.insert(sequence, Pending { delivery, deadline: 0 }) {
-            self.due.remove(&(old.deadline, sequence));
-        }
+        self.pending.entry(sequence).or_insert(Pending { delivery, deadline: 0 });
         self.due.insert((0, sequence));
         if times > 1 {
             self.deliveries.insert(sequence, times);
@@ -373,9 +308,10 @@ impl Consumer {
         }
         if self.config.ack_policy == AckPolicy::None {
             self.floor = self.delivered;
-        } else {
-            self.raise_floor();
+        } else if self.pending.is_empty() && self.floor.delivery > 0 {
+            self.floor = Position { time: self.floor.time, ..self.delivered };
         }
+        self.reckoned = self.floor;
         self.active_at = now;
         self.ledger.clear();
         self.count(store);

@@ -206,17 +206,9 @@ impl ConsumerConfig {
                 "consumer delivery policy does not fit the optional start",
             ));
         }
-        if stream.retention == Retention::WorkQueue {
-            if self.ack_policy != AckPolicy::Explicit {
-                return Err(if self.is_push() {
-                    ApiError::workqueue_requires_explicit()
-                } else {
-                    ApiError::pull_requires_explicit()
-                });
-            }
-            if self.deliver_policy != DeliverPolicy::All {
-                return Err(ApiError::workqueue_deliver_all());
-            }
+        let queue = stream.retention == Retention::WorkQueue;
+        if queue && !self.is_push() && self.ack_policy == AckPolicy::None {
+            return Err(ApiError::pull_requires_explicit());
         }
         Ok(())
     }

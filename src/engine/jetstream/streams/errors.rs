@@ -25,10 +25,14 @@ macro_rules! errors {
 }
 
 errors! {
+    account_resources = 400, 10002, "resource limits exceeded for account";
+    maximum_streams = 400, 10027, "maximum number of streams reached";
+    insufficient_memory = 500, 10028, "insufficient memory resources available";
+    not_enabled = 503, 10039, "JetStream not enabled for account";
     bad_request = 400, 10003, "bad request";
     consumer_not_found = 404, 10014, "consumer not found";
     durable_name_mismatch = 400, 10017, "consumer name in subject does not match durable name in request";
-    durable_name_not_set = 400, 10020, "consumer expected to be durable but a durable name was not set";
+    durable_name_not_set = 400, 10018, "consumer expected to be durable but a durable name was not set";
     insufficient_resources = 503, 10023, "insufficient resources";
     maximum_consumers = 400, 10026, "maximum consumers limit reached";
     no_message_found = 404, 10037, "no message found";
@@ -74,7 +78,7 @@ impl ApiError {
     }
 
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
-        Self::new(400, 10012, why)
+        Self::new(500, 10012, why)
     }
 
     pub(super) fn wrong_last_id(last: &str) -> Self {
@@ -83,6 +87,10 @@ impl ApiError {
 
     pub(super) fn wrong_last_sequence(last: u64) -> Self {
         Self::new(400, 10071, format!("wrong last sequence: {last}"))
+    }
+
+    pub(super) fn rollup_invalid(value: &str) -> Self {
+        Self::new(500, 10111, format!("rollup value invalid: {value:?}"))
     }
 
     pub(super) fn store_failed(why: &str) -> Self {

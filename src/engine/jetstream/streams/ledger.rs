@@ -33,6 +33,10 @@ impl Ledger {
         put(&mut self.bytes, SETTLED, &[sequence]);
     }
 
+    pub(super) fn floor(&mut self, at: &Position) {
+        put(&mut self.bytes, FLOOR, &[at.stream, at.delivery]);
+    }
+
     /// Forgets what is not written.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();

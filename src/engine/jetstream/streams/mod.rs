@@ -6,6 +6,7 @@ mod api_consumer;
 mod api_messages;
 mod api_stream;
 mod consumer;
+mod consumer_acks;
 mod consumer_config;
 mod consumer_log;
 mod delivery;
@@ -15,15 +16,19 @@ mod json;
 mod ledger;
 mod outbox;
 mod pull;
+mod purge;
 mod push;
 mod shelf;
 mod stream;
 mod stream_config;
 mod times;
+mod watch;
 
 pub(super) use delivery::Interest;
 pub(super) use outbox::Outbox;
+pub(super) use watch::stamp;
 
+use super::access::{Account, AccountLimits};
 use super::error::EngineError;
 use super::settings::{JetStreamSettings, SyncPolicy};
 use super::store::{Ballast, Journal, Layout, Upkeep, is_full};
@@ -51,9 +56,12 @@ pub(super) struct Times {
 /// A subject that streams begin or end to take.
 #[derive(Debug)]
 pub(super) enum SubjectChange {
-    Add(Vec<u8>, Member),
-    Remove(Vec<u8>, Member),
+    Add((u32, Vec<u8>), Member),
+    Remove((u32, Vec<u8>), Member),
 }
+
+/// Tells whether somebody in an account listens.
+type Everywhere<'a> = &'a dyn Fn(u32, &[u8]) -> Interest;
 
 /// How soon streams have more to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +81,12 @@ pub(super) struct Streams {
     server_name: String,
     shelf: Shelf,
     all: Slab<Stream>,
-    by_name: BTreeMap<String, usize>,
+    /// By account.
+    by_name: Vec<BTreeMap<String, usize>>,
+    /// Number of the account whose request is being served.
+    account: u32,
+    /// What each account may have; `None` is no streams.
+    limits: Vec<Option<AccountLimits>>,
     /// Streams that something happened to in this tick; each is in it once.
     touched: Vec<usize>,
     /// When streams have something to do by themselves.
@@ -92,6 +105,8 @@ pub(super) struct Streams {
     ballast: Ballast,
     /// When to try to take the ballast again.
     ballast_due: Nanos,
+    /// Purges that are at work.
+    purges: Vec<purge::Pending>,
     /// What people should know.
     pub(super) notices: Vec<String>,
 }
@@ -115,7 +130,7 @@ impl Streams {
     /// # Errors
     /// The store can't be used.
     pub(super) fn open(
-        settings: &JetStreamSettings,
+        (settings, accounts): (&JetStreamSettings, &[Account]),
         server_name: &str,
         (seed, times): (u64, Times),
     ) -> Result<Opened, EngineError> {
@@ -124,7 +139,8 @@ impl Streams {
         let always = settings.sync == SyncPolicy::Always;
         let layout = Layout { segment_bytes: settings.segment_bytes, journal: always };
         let clock = Clock::real();
-        let mut shelf = Shelf::open(dir, seed, layout)?;
+        let names = accounts.iter().map(|account| account.name.as_str());
+        let mut shelf = Shelf::open((dir.as_path(), names), seed, layout)?;
         // An earlier run may have had one.
         let mut journal = Journal::open(dir, always).map_err(refused)?;
         let (found, restored) = shelf.load((times.now, times.unix))?;
@@ -133,7 +149,9 @@ impl Streams {
             server_name: server_name.to_owned(),
             shelf,
             all: Slab::new(),
-            by_name: BTreeMap::new(),
+            by_name: vec![BTreeMap::new(); accounts.len()],
+            account: 0,
+            limits: accounts.iter().map(|account| account.streams.clone()).collect(),
             touched: Vec::new(),
             deadlines: BTreeSet::new(),
             upkeep_wanted: true,
@@ -146,6 +164,7 @@ impl Streams {
             batch: Vec::new(),
             ballast: Ballast::take(dir).map_err(refused)?,
             ballast_due: 0,
+            purges: Vec::new(),
             notices: vec![format!("Store Directory: \"{}\"", dir.display())],
         };
         streams.notices.extend(journal.iter_mut().flat_map(|journal| std::mem::take(&mut journal.notices)));
@@ -164,17 +183,28 @@ impl Streams {
     fn put(&mut self, stream: Stream) -> usize {
         let key = self.all.vacant_key();
         for subject in &stream.config.subjects {
-            self.changes.push(SubjectChange::Add(subject.clone().into_bytes(), Member::Stream(key as u32)));
+            let subject = (stream.account, subject.clone().into_bytes());
+            self.changes.push(SubjectChange::Add(subject, Member::Stream(key as u32)));
         }
-        self.by_name.insert(stream.config.name.clone(), key);
+        self.by_name[stream.account as usize].insert(stream.config.name.clone(), key);
         self.all.insert(stream);
         self.touch(key);
         key
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Stream> {
-        let key = *self.by_name.get(name)?;
+        let key = self.key_of(name)?;
         self.touch(key)
+    }
+
+    /// The key of a stream of the account that is being served.
+    fn key_of(&self, name: &str) -> Option<usize> {
+        self.names().get(name).copied()
+    }
+
+    /// Streams of the account that is being served.
+    fn names(&self) -> &BTreeMap<String, usize> {
+        &self.by_name[self.account as usize]
     }
 
     /// A stream that something is to happen to.
@@ -188,6 +218,8 @@ impl Streams {
 
     /// A message for a stream.
     pub(super) fn store(&mut self, key: u32, message: &Publish<'_>, times: Times) {
+        let Some(stream) = self.all.get(key as usize) else { return };
+        self.outbox.account = stream.account;
         if let Some(refusal) = self.over_quota(key, message) {
             return self.refuse(key, message, &refusal);
         }
@@ -226,24 +258,30 @@ impl Streams {
             // What was kept back is in use, and is not for messages.
             return Some(errors::ApiError::no_space());
         }
-        let most = if file { self.settings.max_file } else { self.settings.max_memory }?;
-        let (memory, files) = self.used();
-        let used = if file { files } else { memory };
-        (used + message.body.len() as u64 > most).then(errors::ApiError::insufficient_resources)
+        let size = message.body.len() as u64;
+        let most = if file { self.settings.max_file } else { self.settings.max_memory };
+        if most.is_some_and(|most| self.used(None, file) + size > most) {
+            return Some(errors::ApiError::insufficient_resources());
+        }
+        let account = self.all.get(key as usize)?.account;
+        let limits = self.limits[account as usize].as_ref()?;
+        let most = if file { limits.max_file } else { limits.max_memory }?;
+        (self.used(Some(account), file) + size > most).then(errors::ApiError::account_resources)
     }
 
-    /// Bytes in memory and in files.
-    fn used(&self) -> (u64, u64) {
-        self.all.iter().fold((0, 0), |(memory, files), (_, stream)| {
-            let bytes = stream.store.books.bytes;
-            if stream.store.is_file() { (memory, files + bytes) } else { (memory + bytes, files) }
-        })
+    /// Bytes in files, or in memory, of one account or all.
+    fn used(&self, account: Option<u32>, file: bool) -> u64 {
+        let all = self.all.iter().map(|(_, stream)| stream);
+        let counted = all.filter(|stream| {
+            account.is_none_or(|account| stream.account == account) && stream.store.is_file() == file
+        });
+        counted.map(|stream| stream.store.books.bytes).sum()
     }
 
     /// Somebody listens to, or has stopped to listen to, a pattern.
-    pub(super) fn interest_changed(&mut self, pattern: &[u8]) {
+    pub(super) fn interest_changed(&mut self, account: u32, pattern: &[u8]) {
         let mut concerned = Vec::new();
-        for (key, stream) in &mut self.all {
+        for (key, stream) in self.all.iter_mut().filter(|(_, stream)| stream.account == account) {
             let concerns = stream.consumers.values().any(|consumer| {
                 consumer.config.is_push() && overlap(pattern, consumer.config.deliver_subject.as_bytes())
             });
@@ -261,12 +299,12 @@ impl Streams {
     ///
     /// # Errors
     /// The disk failed: nothing that is in the outbox may be sent.
-    pub(super) fn finish(&mut self, times: Times, interest: Listening<'_>) -> io::Result<Pace> {
+    pub(super) fn finish(&mut self, times: Times, interest: Everywhere<'_>) -> io::Result<Pace> {
         while let Some(&(_, key)) = self.deadlines.first().filter(|(due, _)| *due <= times.now) {
             self.deadlines.pop_first();
             self.tend(key, (times, interest));
         }
-        let mut pace = Pace::Idle;
+        let mut pace = if self.go_on_purging(times) { Pace::Now } else { Pace::Idle };
         for &key in &self.touched {
             let Some(stream) = self.all.get_mut(key) else { continue };
             if std::mem::take(&mut stream.awake) {
@@ -330,10 +368,13 @@ impl Streams {
     }
 
     /// Does what is due by the clock.
-    fn tend(&mut self, key: usize, (times, interest): (Times, Listening<'_>)) {
+    fn tend(&mut self, key: usize, (times, interest): (Times, Everywhere<'_>)) {
         self.touch(key);
         let Some(stream) = self.all.get_mut(key) else { return };
         stream.enforce(None, times.unix);
+        self.outbox.account = stream.account;
+        let account = stream.account;
+        let interest: Listening<'_> = &|subject: &[u8]| interest(account, subject);
         let mut gone = Vec::new();
         for consumer in stream.consumers.values_mut() {
             let mut work = Work {
@@ -390,9 +431,12 @@ impl Streams {
 }
 
 /// Lets a stream's consumers deliver.
-fn deliver(stream: &mut Stream, (times, interest): (Times, Listening<'_>), outbox: &mut Outbox) -> Pace {
+fn deliver(stream: &mut Stream, (times, interest): (Times, Everywhere<'_>), outbox: &mut Outbox) -> Pace {
     let mut pace = Pace::Idle;
     let mut delivered = Vec::new();
+    outbox.account = stream.account;
+    let account = stream.account;
+    let interest: Listening<'_> = &|subject: &[u8]| interest(account, subject);
     for consumer in stream.consumers.values_mut() {
         let from = consumer.cursor;
         let mut work = Work {

@@ -5,6 +5,7 @@ use crate::wire::nats::Publish;
 /// Where the parts of a message are, as lengths from its start.
 #[derive(Debug, Clone, Copy)]
 struct Item {
+    account: u32,
     start: usize,
     to: usize,
     subject: usize,
@@ -18,6 +19,8 @@ struct Item {
 pub(in super::super) struct Outbox {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    /// Number of the account that what is added is for.
+    pub(super) account: u32,
 }
 
 /// A message to be sent: to whom, and under which subject it is shown there.
@@ -38,6 +41,7 @@ impl Outbox {
         self.bytes.reserve(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.items.push(Item {
+            account: self.account,
             start,
             to: letter.to.len(),
             subject: letter.subject.len(),
@@ -76,13 +80,13 @@ impl Outbox {
         self.bytes.len()
     }
 
-    /// Hands all messages over, in order, each with whom it is for.
-    pub(in super::super) fn drain(&mut self, mut each: impl FnMut(&[u8], &Publish<'_>)) {
+    /// Hands all messages over, in order, each with account and subject that it is for.
+    pub(in super::super) fn drain(&mut self, mut each: impl FnMut((u32, &[u8]), &Publish<'_>)) {
         for item in self.items.drain(..) {
             let (to, rest) = self.bytes[item.start..item.end].split_at(item.to);
             let (subject, rest) = rest.split_at(item.subject);
             let (reply, body) = rest.split_at(item.reply);
-            each(to, &Publish { subject, reply, header_length: item.headers, body });
+            each((item.account, to), &Publish { subject, reply, header_length: item.headers, body });
         }
         self.bytes.clear();
     }

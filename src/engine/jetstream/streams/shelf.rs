@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 /// What the names of directories begin with that are on their way out, or in; no stream's name can.
 const LEAVING: &str = ".leaving.";
 const COMING: &str = ".coming";
+/// What the names of directories begin with that hold the streams of an account other than the global one.
+const ACCOUNT: &str = ".account.";
 
 /// What is written of a stream.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ struct Meta {
 #[derive(Debug)]
 pub(super) struct Shelf {
     dir: PathBuf,
+    /// By account; the first one is the directory itself.
+    dirs: Vec<PathBuf>,
     layout: Layout,
     seed: u64,
     removed: u64,
@@ -42,12 +46,23 @@ impl Shelf {
     ///
     /// # Errors
     /// It can't be used.
-    pub(super) fn open(dir: &Path, seed: u64, layout: Layout) -> Result<Self, EngineError> {
-        fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
+    pub(super) fn open<'a>(
+        (dir, accounts): (&Path, impl Iterator<Item = &'a str>),
+        seed: u64,
+        layout: Layout,
+    ) -> Result<Self, EngineError> {
+        let named = accounts.skip(1).map(|name| dir.join(format!("{ACCOUNT}{name}")));
+        let dirs: Vec<PathBuf> = std::iter::once(dir.to_owned()).chain(named).collect();
+        for dir in &dirs {
+            fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
+        }
+        if dirs.len() > 1 {
+            sync_dir(dir).map_err(|error| refused(dir, error))?;
+        }
         if let Some(parent) = dir.parent() {
             sync_dir(parent).map_err(|error| refused(parent, error))?;
         }
-        Ok(Self { dir: dir.to_owned(), layout, seed, removed: 0 })
+        Ok(Self { dir: dir.to_owned(), dirs, layout, seed, removed: 0 })
     }
 
     fn next_seed(&mut self) -> u64 {
@@ -64,19 +79,24 @@ impl Shelf {
         (now, unix): (Nanos, u64),
     ) -> Result<(Vec<Stream>, Vec<String>), EngineError> {
         let (mut streams, mut notices) = (Vec::new(), Vec::new());
-        let entries = fs::read_dir(&self.dir).map_err(|error| refused(&self.dir, error))?;
-        let mut paths: Vec<PathBuf> =
-            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-        paths.sort();
-        for path in paths.into_iter().filter(|path| path.is_dir()) {
-            let passing = path.file_name().is_some_and(|name| {
-                let name = name.to_string_lossy();
-                name.starts_with(LEAVING) || name == COMING
-            });
-            if passing {
-                fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
-            } else if let Some(stream) = self.load_stream(&path, (now, unix), &mut notices)? {
-                streams.push(stream);
+        for (account, dir) in (0..).zip(self.dirs.clone()) {
+            let entries = fs::read_dir(&dir).map_err(|error| refused(&dir, error))?;
+            let mut paths: Vec<PathBuf> =
+                entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+            paths.sort();
+            for path in paths.into_iter().filter(|path| path.is_dir()) {
+                let name =
+                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                if name.starts_with(ACCOUNT) {
+                    if !self.dirs.contains(&path) {
+                        notices.push(format!("{}: no such account, left alone", path.display()));
+                    }
+                } else if name.starts_with(LEAVING) || name == COMING {
+                    fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
+                } else if let Some(mut stream) = self.load_stream(&path, (now, unix), &mut notices)? {
+                    stream.account = account;
+                    streams.push(stream);
+                }
             }
         }
         Ok((streams, notices))
@@ -118,7 +138,7 @@ impl Shelf {
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();
-        stream.enforce_all(unix);
+        stream.enforce_all(unix, true);
         notices.extend(stream.store.take_notices());
         notices.push(format!(
             "Restored {} messages and {} consumers for stream '{}' in {:.3} s, {} bytes read",
@@ -154,19 +174,24 @@ impl Shelf {
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn create(&mut self, config: StreamConfig, created: u64) -> io::Result<Stream> {
+    pub(super) fn create(&mut self, account: u32, config: StreamConfig, created: u64) -> io::Result<Stream> {
         if config.storage == StorageKind::Memory {
             let store = Store::in_memory(config.first_seq);
-            return Ok(Stream::new(config, created, store));
+            let mut stream = Stream::new(config, created, store);
+            stream.account = account;
+            return Ok(stream);
         }
-        let dir = self.dir.join(&config.name);
+        let dir = self.dirs[account as usize].join(&config.name);
         if dir.exists() {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("{} is in the way", dir.display()),
             ));
         }
-        let made = self.make(&dir, Meta { created, config });
+        let mut made = self.make(&dir, Meta { created, config });
+        if let Ok(stream) = &mut made {
+            stream.account = account;
+        }
         if made.is_err() {
             // Half a stream is in the way of a whole one; nobody was told of it.
             let _ = fs::remove_dir_all(&dir);
@@ -183,7 +208,7 @@ impl Shelf {
         fs::create_dir(&coming)?;
         replace_file(&coming.join("meta"), &serde_json::to_vec(&meta)?)?;
         fs::rename(&coming, dir)?;
-        sync_dir(&self.dir)?;
+        sync_dir(dir.parent().unwrap_or(&self.dir))?;
         let (stream, _) = self.open_stream(dir, meta, &mut Vec::new())?;
         Ok(stream)
     }
@@ -208,7 +233,7 @@ impl Shelf {
         self.removed += 1;
         let leaving = self.dir.join(format!("{LEAVING}{}", self.removed));
         fs::rename(&dir, &leaving)?;
-        sync_dir(&self.dir)?;
+        sync_dir(dir.parent().unwrap_or(&self.dir))?;
         fs::remove_dir_all(leaving)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Times;
 use super::consumer::Consumer;
-use super::consumer_config::AckPolicy;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
+use super::purge::Purge;
 use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored, is_full};
@@ -25,6 +25,8 @@ pub(super) enum Taken {
 /// A stream.
 #[derive(Debug)]
 pub(super) struct Stream {
+    /// Number of its account.
+    pub(super) account: u32,
     pub(super) config: StreamConfig,
     /// Nanoseconds since 1970.
     pub(super) created: u64,
@@ -54,6 +56,7 @@ impl Stream {
     /// A stream over a store that may hold messages already.
     pub(super) fn new(config: StreamConfig, created: u64, store: Store) -> Self {
         Self {
+            account: 0,
             config,
             created,
             store,
@@ -115,6 +118,9 @@ impl Stream {
 
     /// Decides about a message, and stores it. `unix` is in nanoseconds since 1970.
     pub(super) fn publish(&mut self, message: &Publish<'_>, unix: u64) -> Result<Taken, ApiError> {
+        if self.config.sealed {
+            return Err(ApiError::sealed());
+        }
         let headers = Headers(message.headers());
         let mut id = None;
         let mut rollup = None;
@@ -132,8 +138,22 @@ impl Stream {
             rollup = self.check_rollup(headers)?;
             lifetime = self.config.lifetime(headers)?;
         }
-        self.check_limits(message)?;
+        let config = &self.config;
+        if config.max_msg_size >= 0 && message.body.len() as i64 > config.max_msg_size {
+            return Err(ApiError::message_too_large());
+        }
         let time = unix.max(self.store.books.last_time);
+        let wanted = config.retention != Retention::Interest
+            || self.consumers.values().any(|consumer| consumer.wants(message.subject));
+        if wanted {
+            self.check_limits(message)?;
+        }
+        if let Err(error) = self.store.reserve(message.subject.len() + message.body.len()) {
+            if !is_full(&error) {
+                self.failed.get_or_insert(error);
+            }
+            return Err(ApiError::no_space());
+        }
         let stored = Stored {
             sequence: 0,
             time,
@@ -141,14 +161,6 @@ impl Stream {
             header_length: message.header_length,
             body: message.body,
         };
-        let wanted = self.config.retention != Retention::Interest
-            || self.consumers.values().any(|consumer| consumer.wants(message.subject));
-        if let Err(error) = self.store.reserve(message.subject.len() + message.body.len()) {
-            if !is_full(&error) {
-                self.failed.get_or_insert(error);
-            }
-            return Err(ApiError::no_space());
-        }
         let sequence = if wanted { self.store.append(&stored) } else { self.store.skip() };
         if let Some(id) = id {
             self.remember(id.into(), sequence, time);
@@ -158,14 +170,17 @@ impl Stream {
         if wanted {
             self.mortal.extend(lifetime.map(|lifetime| (time + lifetime, sequence)));
             for consumer in self.consumers.values_mut() {
-                consumer.stored(message.subject);
-            }
-            match rollup {
-                Some(Rollup::All) => drop(self.purge_before(sequence)),
-                Some(Rollup::Subject) => self.keep_last_of(message.subject, 1),
-                None => {}
+                consumer.stored(sequence, message.subject);
             }
             self.enforce(Some(message.subject), unix);
+            match rollup {
+                Some(Rollup::All) => drop(self.purge(Purge::before(sequence))),
+                Some(Rollup::Subject) => {
+                    let purge = Purge::matching(self, message.subject, (u64::MAX, 1));
+                    self.purge(purge);
+                }
+                None => {}
+            }
         }
         self.awake = true;
         Ok(Taken::Stored(sequence))
@@ -175,6 +190,13 @@ impl Stream {
         let number = |name: &[u8]| {
             headers.get(name).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u64>().ok())
         };
+        if let Some(expected) = number(b"Nats-Expected-Last-Subject-Sequence") {
+            let of = headers.get(b"Nats-Expected-Last-Subject-Sequence-Subject").unwrap_or(subject);
+            let last = self.last_matching(of).unwrap_or(0);
+            if last != expected {
+                return Err(ApiError::wrong_last_sequence(last));
+            }
+        }
         if let Some(expected) = number(b"Nats-Expected-Last-Sequence")
             && expected != self.store.books.last
         {
@@ -184,13 +206,6 @@ impl Stream {
             && expected != &*self.last_id
         {
             return Err(ApiError::wrong_last_id(&String::from_utf8_lossy(&self.last_id)));
-        }
-        if let Some(expected) = number(b"Nats-Expected-Last-Subject-Sequence") {
-            let of = headers.get(b"Nats-Expected-Last-Subject-Sequence-Subject").unwrap_or(subject);
-            let last = self.last_matching(of).unwrap_or(0);
-            if last != expected {
-                return Err(ApiError::wrong_last_sequence(last));
-            }
         }
         Ok(())
     }
@@ -225,20 +240,16 @@ impl Stream {
         match rollup.to_ascii_lowercase().as_slice() {
             b"all" => Ok(Some(Rollup::All)),
             b"sub" => Ok(Some(Rollup::Subject)),
-            _ => Err(ApiError::rollup_not_permitted()),
+            _ => Err(ApiError::rollup_invalid(&String::from_utf8_lossy(&rollup.to_ascii_lowercase()))),
         }
     }
 
-    fn check_limits(&self, message: &Publish<'_>) -> Result<(), ApiError> {
-        let config = &self.config;
-        if config.sealed {
-            return Err(ApiError::sealed());
-        }
-        if config.max_msg_size >= 0 && message.body.len() as i64 > config.max_msg_size {
-            return Err(ApiError::message_too_large());
-        }
-        let books = &self.store.books;
-        let size = books.size(message.subject.len(), message.body.len(), message.header_length > 0) as i64;
+    /// Whether the limits let a message in where new ones give way.
+    fn check_limits(&mut self, message: &Publish<'_>) -> Result<(), ApiError> {
+        let (config, books) = (&self.config, &self.store.books);
+        let size = books.size(message.subject.len(), message.body.len(), message.header_length > 0);
+        let most = u64::try_from(config.max_bytes).unwrap_or(0);
+        let too_many_bytes = || Err(ApiError::store_failed("maximum bytes exceeded"));
         if config.discard == Discard::New {
             let per_subject = config.max_msgs_per_subject;
             let full_subject = per_subject > 0 && books.count_of(message.subject) as i64 >= per_subject;
@@ -249,14 +260,17 @@ impl Stream {
             if config.max_msgs > 0 && books.messages as i64 >= config.max_msgs && !full_subject {
                 return Err(ApiError::store_failed("maximum messages exceeded"));
             }
-            if config.max_bytes > 0 && books.bytes as i64 + size > config.max_bytes && !full_subject {
-                return Err(ApiError::store_failed("maximum bytes exceeded"));
+            if most > 0 && books.bytes + size >= most {
+                let file = self.store.is_file();
+                let first = if full_subject { self.store.first_of(message.subject) } else { None };
+                let freed = first.and_then(|first| self.store.size_of(first)).unwrap_or(0);
+                // The real server's files want to gain by it, its memory is content not to lose.
+                if freed < size || (file && freed == size) {
+                    return too_many_bytes();
+                }
             }
         }
-        if config.max_bytes > 0 && size > config.max_bytes {
-            return Err(ApiError::store_failed("maximum bytes exceeded"));
-        }
-        Ok(())
+        if most > 0 && size > most { too_many_bytes() } else { Ok(()) }
     }
 
     /// Removes what the limits don't allow.
@@ -268,9 +282,11 @@ impl Stream {
         }
         let over = |stream: &Self| {
             let (config, books) = (&stream.config, &stream.store.books);
-            (config.max_msgs > 0 && books.messages as i64 > config.max_msgs)
-                || (config.max_bytes > 0 && books.bytes as i64 > config.max_bytes)
-                || (config.max_age > 0 && books.messages > 0 && books.first_time + config.max_age <= unix)
+            let full = (config.max_msgs > 0 && books.messages as i64 > config.max_msgs)
+                || (config.max_bytes > 0 && books.bytes as i64 > config.max_bytes);
+            let old = config.max_age > 0 && books.messages > 0 && books.first_time + config.max_age <= unix;
+            // Where new messages give way, those that are there stay.
+            (full && config.discard == Discard::Old) || old
         };
         while over(self) {
             self.remove(self.store.books.first);
@@ -281,16 +297,16 @@ impl Stream {
         }
     }
 
-    /// Enforces limits that a new configuration brought.
-    pub(super) fn enforce_all(&mut self, unix: u64) {
-        if self.config.max_msgs_per_subject > 0 {
+    /// Enforces limits that a new configuration brought, with `subjects` those of each subject, too.
+    pub(super) fn enforce_all(&mut self, unix: u64, subjects: bool) {
+        self.enforce(None, unix);
+        if subjects && self.config.max_msgs_per_subject > 0 {
             let subjects: Vec<Vec<u8>> =
                 self.store.books.matching(b">").into_iter().map(|(name, _)| name.to_vec()).collect();
             for subject in subjects {
                 self.keep_last_of(&subject, self.config.max_msgs_per_subject as u64);
             }
         }
-        self.enforce(None, unix);
     }
 
     /// When it has something to do by itself.
@@ -323,38 +339,11 @@ impl Stream {
             self.store.get(sequence).map(|message| Box::<[u8]>::from(message.subject))
         };
         let gone = self.store.remove(sequence);
-        if let Some(subject) = subject {
-            for consumer in self.consumers.values_mut() {
-                consumer.removed(sequence, &subject);
-            }
-        }
+        let Some(subject) = subject else { return gone };
+        let all = self.consumers.values_mut();
+        let done: Vec<u64> = all.flat_map(|consumer| consumer.removed(sequence, &subject)).collect();
+        done.into_iter().filter(|&other| other != sequence).for_each(|other| self.done_with(other));
         gone
-    }
-
-    /// Removes everything before a sequence; how many messages that were.
-    pub(super) fn purge_before(&mut self, first: u64) -> u64 {
-        let purged = self.store.compact(first);
-        for consumer in self.consumers.values_mut() {
-            consumer.purged(&mut self.store);
-        }
-        purged
-    }
-
-    /// Removes messages whose subject matches, before a sequence, but for the last `keep` ones.
-    pub(super) fn purge_matching(&mut self, pattern: &[u8], before: u64, keep: u64) -> u64 {
-        let counts = self.store.books.matching(pattern);
-        let count: u64 = counts.iter().map(|(_, count)| count).sum();
-        let most = count.saturating_sub(keep);
-        let (mut purged, mut at) = (0, self.store.books.first);
-        while purged < most {
-            let Some(found) = self.store.next(at, |subject| matches(pattern, subject)) else { break };
-            if found >= before {
-                break;
-            }
-            purged += u64::from(self.remove(found));
-            at = found + 1;
-        }
-        purged
     }
 
     /// A consumer is done with a message: retention may let it go.
@@ -373,13 +362,13 @@ impl Stream {
         }
     }
 
-    /// Lets go of what nobody needs any more, once a consumer is gone.
-    pub(super) fn release(&mut self) {
+    /// Lets go of what nobody needs any more, once a consumer is gone; `from` is where it had come to.
+    pub(super) fn release(&mut self, from: u64) {
         if self.config.retention != Retention::Interest {
             return;
         }
-        let mut at = self.store.books.first;
-        while let Some(sequence) = self.store.next(at, |_| true) {
+        let mut at = if self.consumers.is_empty() { self.store.books.first } else { from };
+        while let Some(sequence) = self.store.next_there(at) {
             self.done_with(sequence);
             at = sequence + 1;
         }
@@ -389,16 +378,4 @@ impl Stream {
 enum Rollup {
     All,
     Subject,
-}
-
-impl Consumer {
-    /// Whether a message is still to be delivered to or acknowledged by this consumer.
-    fn needs(&self, sequence: u64, subject: &[u8]) -> bool {
-        if !self.wants(subject) {
-            return false;
-        }
-        sequence >= self.cursor
-            || self.ahead.contains(&sequence)
-            || (self.config.ack_policy != AckPolicy::None && self.pending.contains_key(&sequence))
-    }
 }

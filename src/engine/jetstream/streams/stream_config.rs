@@ -218,15 +218,15 @@ impl StreamConfig {
     /// Whether an update may turn this into `new`.
     pub(super) fn may_become(&self, new: &Self) -> Result<(), ApiError> {
         let fixed = [
+            (
+                self.max_consumers != new.max_consumers,
+                "stream configuration update can not change MaxConsumers",
+            ),
             (self.storage != new.storage, "stream configuration update can not change storage type"),
             (
                 self.retention != new.retention
                     && (self.retention == Retention::WorkQueue) != (new.retention == Retention::WorkQueue),
                 "stream configuration update can not change retention policy to/from workqueue",
-            ),
-            (
-                self.max_consumers != new.max_consumers,
-                "stream configuration update can not change MaxConsumers",
             ),
             (self.sealed && !new.sealed, "stream configuration update can not unseal a sealed stream"),
             (

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod access;
+mod monitor;
+mod process;
+
 use busmark::clock::Clock;
 use busmark::engine::jetstream::{Bound, Credentials, Settings, Stopper};
 use std::io::{ErrorKind, Read, Write};
@@ -95,6 +99,13 @@ impl Peer {
         self.send("PING\r\n");
         let all = self.read_to("PONG\r\n");
         all.strip_suffix("PONG\r\n").unwrap_or_else(|| panic!("{all:?}")).to_owned()
+    }
+
+    /// Whether the server closes without a word that is one of NATS; it may say what is wrong with encryption.
+    fn until_end_of_any_kind(&mut self) -> bool {
+        let mut rest = Vec::new();
+        let _closed_or_reset = self.stream.read_to_end(&mut rest);
+        !rest.windows(4).any(|window| window == b"PONG")
     }
 
     /// What the server says until it closes.
@@ -229,7 +240,8 @@ fn a_burst_to_many_subscribers_arrives_whole_in_order_and_with_each_ones_sid() {
 
 #[test]
 fn only_who_knows_the_password_comes_in_and_who_is_silent_is_cut() {
-    let credentials = Credentials { users: vec![("u".into(), "p".into())], token: Some("t".into()) };
+    let mut credentials = Credentials { token: Some("t".into()), ..Credentials::default() };
+    credentials.add("u", "p");
     let server = Server::start(Settings {
         credentials,
         auth_timeout: Duration::from_millis(200),

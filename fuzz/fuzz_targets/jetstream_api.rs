@@ -1,0 +1,5 @@
+//! cargo +nightly fuzz run jetstream_api
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| busmark::engine::jetstream::entries::api(data));

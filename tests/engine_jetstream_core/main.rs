@@ -1,6 +1,10 @@
 //! The JetStream-style engine's core, over real sockets: what nats-server 2.11.11 answers, it answers.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it can't do here"
+)]
 
 mod access;
 mod monitor;

@@ -87,10 +87,11 @@ impl Shelf {
             for path in paths.into_iter().filter(|path| path.is_dir()) {
                 let name =
                     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                if name.starts_with(ACCOUNT) {
-                    if !self.dirs.contains(&path) {
-                        notices.push(format!("{}: no such account, left alone", path.display()));
-                    }
+                let stranger = name.starts_with(ACCOUNT) && !self.dirs.contains(&path);
+                if stranger {
+                    notices.push(format!("{}: no such account, left alone", path.display()));
+                } else if name.starts_with(ACCOUNT) {
+                    // It has its own turn.
                 } else if name.starts_with(LEAVING) || name == COMING {
                     fs::remove_dir_all(&path).map_err(|error| refused(&path, error))?;
                 } else if let Some(mut stream) = self.load_stream(&path, (now, unix), &mut notices)? {

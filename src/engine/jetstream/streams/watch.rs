@@ -1,6 +1,7 @@
 //! What the monitoring shows of streams.
 
 use super::Streams;
+use super::info::ConsumerInfo;
 use super::times::Time;
 use serde_json::{Value, json};
 
@@ -50,13 +51,11 @@ impl Streams {
                 detail["config"] = listed["config"].clone();
             }
             if consumers {
-                let all = stream.consumers.values().map(|consumer| {
-                    let mut info = serde_json::to_value(consumer.info(&stream.config.name, unix, false));
-                    if let (false, Ok(Value::Object(info))) = (config, &mut info) {
-                        info.remove("config");
-                    }
-                    info.unwrap_or_default()
-                });
+                let name = &stream.config.name;
+                let all = stream
+                    .consumers
+                    .values()
+                    .map(|consumer| shown(&consumer.info(name, unix, false), config));
                 detail["consumer_detail"] = all.collect();
             }
             details.push(detail);
@@ -71,4 +70,13 @@ impl Streams {
         let has = consumer.is_empty() || found.is_some_and(|found| found.consumers.contains_key(consumer));
         (stream.is_empty() || found.is_some(), has)
     }
+}
+
+/// A consumer as the API shows it, with or without its configuration.
+fn shown(info: &ConsumerInfo, config: bool) -> Value {
+    let mut shown = serde_json::to_value(info).unwrap_or_default();
+    if let (false, Some(fields)) = (config, shown.as_object_mut()) {
+        fields.remove("config");
+    }
+    shown
 }

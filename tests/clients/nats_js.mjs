@@ -85,14 +85,12 @@ async function pull(nc) {
   assert.deepEqual(await soon(take(fetched, 10, (m) => m.ackAck()), "fetch"), expected.slice(0, 10));
   const consumed = await consumer.consume({ max_messages: 20 });
   assert.deepEqual(await soon(take(consumed, 40, (m) => m.ackAck()), "consume"), expected.slice(10));
-  await consumed.close();
   const info = await consumer.info();
   assert.deepEqual([info.num_pending, info.num_ack_pending, info.ack_floor.stream_seq], [0, 0, 100]);
   // Ordered: nothing is acknowledged, everything comes in its order.
   const ordered = await js.consumers.get(name);
   const everything = await ordered.consume();
   assert.deepEqual(await soon(take(everything, 100), "ordered"), Array.from({ length: 100 }, (_, i) => String(i)));
-  await everything.close();
   // Not acknowledged is delivered again.
   await js.publish(`${name}.1`, text.encode("again"));
   const once = await soon(consumer.next({ expires: 3000 }), "next");

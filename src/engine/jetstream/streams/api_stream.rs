@@ -206,13 +206,10 @@ impl Streams {
             let before = if wish.seq > 0 { wish.seq } else { last + 1 };
             return Ok((key, Purge::matching(stream, wish.filter.as_bytes(), (before, wish.keep))));
         }
-        let first = if wish.keep > 0 && stream.store.is_file() {
-            // The last `keep` messages stay, wherever holes are.
+        let first = if wish.keep > 0 {
+            // The last `keep` messages stay, wherever holes are; the real server's memory counts sequences instead, and
+            // purges more than it was asked to.
             stream.first_of_last(wish.keep)
-        } else if wish.keep > 0 {
-            // Memory counts sequences, as the real server's does.
-            let kept = if wish.keep < stream.store.books.messages { wish.keep } else { last };
-            last + 1 - kept
         } else if wish.seq > 0 {
             // Beyond the end it is where the stream goes on.
             wish.seq.min(FURTHEST)

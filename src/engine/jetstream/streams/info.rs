@@ -109,7 +109,7 @@ impl Stream {
     fn state(&mut self, request: &StreamInfoRequest) -> State {
         let books = &self.store.books;
         let empty = books.messages == 0;
-        // A stream that never had a message shows no sequence.
+        // A stream that never had a message shows no sequence, unless it was purged.
         let (first, last) = (books.first, books.last);
         let spread = if empty { 0 } else { last + 1 - first };
         let num_deleted = spread.saturating_sub(books.messages);
@@ -120,7 +120,7 @@ impl Stream {
         let mut state = State {
             messages: books.messages,
             bytes: books.bytes,
-            first_seq: if empty && last == 0 { 0 } else { first },
+            first_seq: if empty && last == 0 && !self.purged { 0 } else { first },
             first_ts: Time(books.first_time),
             last_seq: last,
             last_ts: Time(books.last_time),

@@ -105,6 +105,7 @@ impl Stream {
             Goal::Matching { pattern, .. } => Some(pattern),
         };
         let Some(pattern) = pattern else {
+            self.purged = true;
             let all = self.consumers.values_mut();
             return all.for_each(|consumer| consumer.purged(first, false, &mut self.store));
         };

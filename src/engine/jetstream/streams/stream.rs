@@ -31,6 +31,8 @@ pub(super) struct Stream {
     /// Nanoseconds since 1970.
     pub(super) created: u64,
     pub(super) store: Store,
+    /// Whether it was purged: then even an empty stream shows where it goes on.
+    pub(super) purged: bool,
     pub(super) consumers: BTreeMap<String, Consumer>,
     /// `None` for streams in memory.
     pub(super) log: Option<ConsumerLog>,
@@ -60,6 +62,7 @@ impl Stream {
             config,
             created,
             store,
+            purged: false,
             consumers: BTreeMap::new(),
             log: None,
             dir: None,

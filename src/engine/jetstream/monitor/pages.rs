@@ -2,6 +2,7 @@
 
 use super::{Answer, Refusal, Request};
 use crate::clock::Nanos;
+use crate::engine::jetstream::access::GLOBAL;
 use crate::engine::jetstream::client::{Client, Subscription};
 use crate::engine::jetstream::server::Server;
 use crate::engine::jetstream::settings::{FOLLOWS, SyncPolicy};
@@ -187,8 +188,7 @@ impl Server {
             .map(|client| {
                 let mut shown = self.connection(client);
                 if auth {
-                    shown["authorized_user"] = client.identity.user.clone().into();
-                    shown["account"] = self.account_name(client.account).into();
+                    self.name_user(client, &mut shown);
                 }
                 let subscriptions = client.subscriptions.iter().map(|(_, one)| one);
                 if detail {
@@ -205,6 +205,18 @@ impl Server {
             "server_id": self.info.id(), "now": stamp(self.unix()), "num_connections": shown.len(), "total": total,
             "offset": offset, "limit": limit, "connections": shown,
         }))
+    }
+
+    /// Who somebody is; nobody in particular is not named.
+    fn name_user(&self, client: &Client, shown: &mut Value) {
+        let account = self.account_name(client.account);
+        shown["name_tag"] = account.into();
+        if !client.identity.user.is_empty() {
+            shown["authorized_user"] = client.identity.user.clone().into();
+        }
+        if account != GLOBAL {
+            shown["account"] = account.into();
+        }
     }
 
     fn connection(&self, client: &Client) -> Value {

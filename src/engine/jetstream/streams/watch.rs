@@ -78,5 +78,9 @@ fn shown(info: &ConsumerInfo, config: bool) -> Value {
     if let (false, Some(fields)) = (config, shown.as_object_mut()) {
         fields.remove("config");
     }
+    // What the server adds for whoever asks for one consumer alone.
+    if let Some(metadata) = shown.pointer_mut("/config/metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !matches!(name.as_str(), "_nats.level" | "_nats.ver"));
+    }
     shown
 }

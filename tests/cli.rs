@@ -68,6 +68,38 @@ fn a_failed_expectation_is_exit_code_1() {
 }
 
 #[test]
+fn several_scenarios_are_run_one_after_another_and_their_claims_are_told_together() {
+    let claim =
+        "[[expect]]\nthat = \"corrupt == 0\"\nclaim = \"Nothing is corrupted\"\nsource = \"somebody\"\n";
+    let dir = folder_with(&format!("{SHORT}{claim}"));
+    let lossy = format!("{SHORT}options = {{ corrupt = 1.0 }}\n{claim}").replace("\"short\"", "\"lossy\"");
+    std::fs::write(dir.path().join("lossy.toml"), lossy).unwrap();
+    let output =
+        busmark(dir.path(), &["run", "short.toml", "lossy.toml", "--trials", "1", "--no-calibration"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(said.contains("| short | Nothing is corrupted (somebody) |"), "{said}");
+    assert!(said.contains("| lossy | Nothing is corrupted (somebody) |"), "{said}");
+    assert!(said.contains("1 fail"), "{said}");
+    let folders = std::fs::read_dir(dir.path().join("results")).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .is_ok_and(|entry| entry.path().join("summary.csv").is_file() && !entry.path().is_symlink())
+    });
+    assert_eq!(folders.count(), 2);
+    let output = busmark(dir.path(), &["run", "article/*", "--dry-run"]);
+    let plans = stdout(&output);
+    assert!(plans.contains("name = \"spike\"") && plans.contains("name = \"transport\""), "{plans}");
+    let output = busmark(dir.path(), &["run", "short.toml", "lossy.toml", "--junit", "junit.xml"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output).contains("one by one")),
+        (Some(2), true),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn wrong_scenarios_and_flags_are_exit_code_2_and_say_what_to_type() {
     let dir = folder_with("name = \"short\"\n[workload]\nrat = \"2k/s\"\npayload = \"1KX\"\n");
     let output = busmark(dir.path(), &["run", "short.toml"]);

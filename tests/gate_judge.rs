@@ -172,6 +172,27 @@ fn points_and_phases_narrow_what_is_judged() {
 }
 
 #[test]
+fn a_point_is_compared_with_another_trial_by_trial() {
+    let mut records = trials("a", &FIVE);
+    records.extend(trials("a", &FIVE.map(|p99| 2.1 * p99)));
+    for (record, point) in
+        records.iter_mut().zip([["payload=1B, rate=max"; 5], ["payload=1KiB, rate=max"; 5]].concat())
+    {
+        record.point = point.to_owned();
+    }
+    let at = "@ point=payload=1KiB, against=payload=1B";
+    let (answer, reason) = one(&format!("delivery_time_us_p99 >= 2 * delivery_time_us_p99 {at}"), &records);
+    assert_eq!(answer, Answer::Holds, "{reason}");
+    assert_eq!(
+        one(&format!("delivery_time_us_p99 <= 2 * delivery_time_us_p99 {at}"), &records).0,
+        Answer::Fails
+    );
+    let at = "@ point=payload=1KiB, against=payload=2B";
+    let (answer, reason) = one(&format!("delivery_time_us_p99 >= 2 * delivery_time_us_p99 {at}"), &records);
+    assert_eq!((answer, reason.as_str()), (Answer::CannotBeJudged, "no trial at payload=2B was recorded"));
+}
+
+#[test]
 fn every_metric_is_a_column_of_the_summary_with_the_same_value() {
     let mut record = trial("a", 1, Quantile::Micros(7.0));
     record.counts.lost = 3;

@@ -69,11 +69,13 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  busmark run quick\n  busmark run redis-vs-jetstream --set workload.rate=50k/s\n  \
-    busmark run my.toml --only redis-8 --trials 1 --json"
+    busmark run my.toml --only redis-8 --trials 1 --json\n  busmark run 'article/*'"
 )]
 pub(super) struct RunArgs {
-    /// A shipped scenario's name (see `busmark scenario list`) or a file.
-    pub(super) scenario: String,
+    /// A shipped scenario's name (see `busmark scenario list`) or a file; several are run one after another, and
+    /// 'article/*' is all those of a group.
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub(super) scenarios: Vec<String>,
     /// Override a key, such as workload.rate=50k/s; repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,

@@ -98,7 +98,7 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         say(text.trim_end());
         return Ok(Exit::Good.code());
     }
-    let code = run::measure(&scenario, &text, &args.measure)?;
+    let code = run::measure(&scenario, &text, &args.measure)?.exit.code();
     if !args.measure.json {
         say(&kept(args, &text));
     }

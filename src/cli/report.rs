@@ -43,6 +43,8 @@ pub enum Format {
     Markdown,
     /// One Markdown row per system: throughput, latency, loss, guarantee, CPU, memory, monthly cost. Of one run.
     Article,
+    /// One Markdown row per published claim: what was measured, the answer, and why. Of one run or several.
+    Claims,
 }
 
 /// Does it.
@@ -55,6 +57,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         runs.iter().try_for_each(report::redraw)?;
     }
     let text = match runs.as_slice() {
+        several if args.format == Format::Claims => report::claims(several),
         [run] => alone(run, args.format)?,
         several => side_by_side(&Comparison::of(several), args.format)?,
     };
@@ -83,6 +86,7 @@ fn alone(run: &Loaded, format: Format) -> anyhow::Result<String> {
         Format::Csv => String::from_utf8(report::summary_csv(&run.trials)?)?,
         Format::Markdown => report::markdown(run, &judgements),
         Format::Article => report::article(run),
+        Format::Claims => report::claims(std::slice::from_ref(run)),
     })
 }
 
@@ -92,6 +96,6 @@ fn side_by_side(comparison: &Comparison, format: Format) -> anyhow::Result<Strin
         Format::Json => serde_json::to_string_pretty(comparison)? + "\n",
         Format::Csv => String::from_utf8(comparison.csv()?)?,
         Format::Markdown => comparison.markdown(),
-        Format::Article => anyhow::bail!("--format article takes one run; give one folder"),
+        Format::Claims | Format::Article => anyhow::bail!("--format article takes one run; give one folder"),
     })
 }

@@ -1,5 +1,6 @@
 //! `busmark run`: load, validate, plan, run trials, judge, report.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -19,30 +20,62 @@ use crate::report::{self, Inconclusive, ResultsFolder};
 use crate::scenario::{Override, Scenario, ScenarioError, shipped};
 use crate::units;
 
-/// Measures a scenario.
+/// Measures one scenario after another; all of them are read before the first trial.
 ///
 /// # Errors
 /// When results can't be written or the machine refuses something.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let scenario = match planned(args) {
-        Ok(scenario) => scenario,
+    let names: Vec<String> = args.scenarios.iter().flat_map(|given| shipped::named(given)).collect();
+    let planned: Result<Vec<Scenario>, ScenarioError> =
+        names.iter().map(|name| planned(name, args)).collect();
+    let scenarios = match planned {
+        Ok(scenarios) => scenarios,
         Err(error) => {
             complain(&error.to_string());
             return Ok(Exit::Usage.code());
         }
     };
     if args.dry_run {
-        say(&plan(&scenario));
+        scenarios.iter().for_each(|scenario| say(&plan(scenario)));
         return Ok(Exit::Good.code());
     }
-    measure(&scenario, &shipped::text(&args.scenario).unwrap_or_default(), &args.measure)
+    if scenarios.len() > 1 && args.measure.ci.junit.is_some() {
+        complain(
+            "--junit takes the answers of one scenario; run them one by one, each with a file of its own",
+        );
+        return Ok(Exit::Usage.code());
+    }
+    let mut measured: Vec<Measured> = Vec::new();
+    for (name, scenario) in names.iter().zip(&scenarios) {
+        if scenarios.len() > 1 && !args.measure.quiet {
+            complain(&format!("\n{name}: {} of {}", measured.len() + 1, scenarios.len()));
+        }
+        measured.push(measure(scenario, &shipped::text(name).unwrap_or_default(), &args.measure)?);
+        if measured.last().is_some_and(|last| last.exit == Exit::Interrupted) {
+            break;
+        }
+    }
+    if scenarios.len() > 1 && !args.measure.json {
+        let runs: Vec<report::Loaded> =
+            measured.iter().filter_map(|one| ResultsFolder::open(&one.folder).ok()).collect();
+        say(report::claims(&runs).trim_end());
+    }
+    Ok(Exit::worst(measured.iter().map(|one| one.exit)).code())
+}
+
+/// What came of a scenario.
+pub(super) struct Measured {
+    /// How the command would end if this were all.
+    pub(super) exit: Exit,
+    /// Its results.
+    pub(super) folder: PathBuf,
 }
 
 /// Runs all trials of a scenario, whose text is `text`, and says what came out.
 ///
 /// # Errors
 /// When results can't be written or the machine refuses something.
-pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> anyhow::Result<Measured> {
     let metrics = args.metrics.map(Metrics::serve).transpose().context("could not serve --metrics")?;
     metrics.iter().for_each(|metrics| complain(&format!("metrics at {}", metrics.url())));
     let interrupt = Interrupt::listen().context("could not listen for Ctrl-C")?;
@@ -61,7 +94,8 @@ pub(super) fn measure(scenario: &Scenario, text: &str, args: &MeasureArgs) -> an
         print(args, &folder, &judgements)?;
     }
     publish(args, &folder, &judgements)?;
-    Ok(exit(args, &ending, &records, &judgements).code())
+    let exit = exit(args, &ending, &records, &judgements);
+    Ok(Measured { exit, folder: folder.path().to_owned() })
 }
 
 /// What the generator manages on this machine, once for each driver and client.
@@ -91,12 +125,12 @@ pub(super) fn calibrations(scenario: &Scenario, quiet: bool) -> anyhow::Result<V
 }
 
 /// The scenario with everything that the command line changes.
-fn planned(args: &RunArgs) -> Result<Scenario, ScenarioError> {
+fn planned(name: &str, args: &RunArgs) -> Result<Scenario, ScenarioError> {
     let mut overrides = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
     if let Some(trials) = args.trials {
         overrides.push(Override::parse(&format!("trials.count={trials}"))?);
     }
-    let mut scenario = shipped::open(&args.scenario, &overrides)?;
+    let mut scenario = shipped::open(name, &overrides)?;
     if !args.only.is_empty() {
         for dropped in scenario.keep_only(&args.only)? {
             complain(&format!("left out with its target: expectation `{}`", dropped.text));

@@ -171,7 +171,19 @@ fn rule(expect: &Expect, trials: &[&TrialRecord], records: &[TrialRecord], place
     }
     let others = match &expect.right {
         Right::Value(_) => trials.to_vec(),
-        Right::Times(_, of) => trials_of(records, (of.target.as_deref().unwrap_or(place.0), place.1)),
+        Right::Times(_, of) => {
+            let point = match &expect.against {
+                Some(wanted) => {
+                    records.iter().map(|record| record.point.as_str()).find(|point| is_at(point, wanted))
+                }
+                None => Some(place.1),
+            };
+            let Some(point) = point else {
+                let wanted = expect.against.as_deref().unwrap_or_default();
+                return cannot(format!("no trial at {wanted} was recorded"));
+            };
+            trials_of(records, (of.target.as_deref().unwrap_or(place.0), point))
+        }
     };
     let unusable = unusable(expect, trials).or_else(|| unusable(expect, &others));
     let pairs = match pairs(expect, trials, &others) {

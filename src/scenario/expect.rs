@@ -6,7 +6,7 @@
 //! comparison  = "==" | "!=" | "<=" | "<" | ">=" | ">"
 //! right       = value | value "*" metric | metric [ "*" value ]
 //! value       = a number, for times also "5ms", for rates "20k/s", for bytes "1MiB", for ratios "0.1%"
-//! scope       = ( "target" | "point" | "phase" ) "=" name
+//! scope       = ( "target" | "point" | "against" | "phase" ) "=" name
 //! ```
 
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct Expect {
     pub right: Right,
     /// The point of a sweep it speaks of; each of them if empty.
     pub point: Option<String>,
+    /// The point that the metric on the right is taken at; the same as on the left if empty.
+    pub against: Option<String>,
     /// The phase it speaks of; the measured one if empty.
     pub phase: Option<String>,
     /// The sentence it puts to the test, if it is somebody's.
@@ -138,6 +140,7 @@ impl Expect {
             compare,
             right,
             point: None,
+            against: None,
             phase: None,
             claim: None,
             source: None,
@@ -293,7 +296,9 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         if !self.take("@") {
-            return Err(self.fail(self.rest, "nothing is allowed here but `@ target=…, point=…, phase=…`"));
+            return Err(
+                self.fail(self.rest, "nothing is allowed here but `@ target=…, point=…, against=…, phase=…`")
+            );
         }
         loop {
             self.scope(expect)?;
@@ -302,6 +307,10 @@ impl<'a> Cursor<'a> {
             }
         }
         self.blank();
+        if expect.against.is_some() && matches!(expect.right, Right::Value(_)) {
+            let message = "`against` is the point of the metric on the right, and there is a value";
+            return Err(self.fail(self.rest, message));
+        }
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -316,8 +325,12 @@ impl<'a> Cursor<'a> {
         let slot = match kind {
             "target" => &mut expect.left.target,
             "point" => &mut expect.point,
+            "against" => &mut expect.against,
             "phase" => &mut expect.phase,
-            _ => return Err(self.fail(start, "allowed here: `target=NAME`, `point=NAME`, `phase=NAME`")),
+            _ => {
+                let allowed = "`target=NAME`, `point=NAME`, `against=POINT`, `phase=NAME`";
+                return Err(self.fail(start, format!("allowed here: {allowed}")));
+            }
         };
         if slot.is_some() {
             return Err(self.fail(start, format!("the {kind} is given twice")));
@@ -405,6 +418,13 @@ mod tests {
             (expect.point.as_deref(), expect.phase.as_deref()),
             (Some("payload 1KiB"), Some("measure"))
         );
+        let text =
+            "redis.publishes_per_s <= 0.7 * redis.publishes_per_s @ point=payload=1KiB, against=payload=1B";
+        let expect = Expect::parse(text).unwrap();
+        assert_eq!(
+            (expect.point.as_deref(), expect.against.as_deref()),
+            (Some("payload=1KiB"), Some("payload=1B"))
+        );
     }
 
     #[test]
@@ -419,6 +439,7 @@ mod tests {
             ("lost == 1.2.3", 8, "no number"),
             ("lost == 0 @ topic=1", 12, "allowed here"),
             ("a.lost == 0 @ target=b", 14, "given twice"),
+            ("lost == 0 @ against=payload=1B", 30, "there is a value"),
             ("", 0, "a metric is missing"),
         ] {
             let error = Expect::parse(text).unwrap_err();

@@ -360,6 +360,7 @@ fn expect(out: &mut Page, expect: &Expect) {
     let optional = [
         ("target", &expect.left.target),
         ("point", &expect.point),
+        ("against", &expect.against),
         ("claim", &expect.claim),
         ("source", &expect.source),
     ];

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::document::{Node, Value};
-use super::expect::Expect;
+use super::expect::{Expect, Right};
 use super::model::{Extent, Fill, Phases, Scenario, Trials, Workload};
 use super::read_happenings;
 use super::read_target::target;
@@ -153,7 +153,12 @@ fn expect(table: &Reader<'_>) -> Option<Expect> {
         }
     };
     let mut expect = Expect::parse(&text).map_err(|error| table.problem(key, error.to_string())).ok()?;
-    for (name, slot) in [("target", &mut expect.left.target), ("point", &mut expect.point)] {
+    if table.has("against") && matches!(expect.right, Right::Value(_)) {
+        table.problem("against", "allowed only with a metric on the right, which it is the point of");
+    }
+    let slots =
+        [("target", &mut expect.left.target), ("point", &mut expect.point), ("against", &mut expect.against)];
+    for (name, slot) in slots {
         let Some(given) = table.text(name) else { continue };
         if slot.as_ref().is_some_and(|there| *there != given) {
             table.problem(name, format!("`{given}` contradicts the {name} in `{text}`"));

@@ -27,9 +27,20 @@ static SHIPPED: &[Shipped] = shipped![
     "article/iot-alerts",
     "article/jetstream-ack",
     "article/jetstream-ack-pending",
+    "article/jetstream-crash",
     "article/jetstream-r1",
+    "article/jetstream-r3",
+    "article/jetstream-redelivery",
     "article/jetstream-sync",
+    "article/late-join",
+    "article/overload",
+    "article/payload-size",
     "article/processing-delay",
+    "article/redis-cluster-classic",
+    "article/redis-cluster-sharded",
+    "article/redis-single",
+    "article/redis-streams",
+    "article/slow-subscriber",
     "article/spike",
     "article/transport",
     "ci/gate",
@@ -103,6 +114,18 @@ pub fn list() -> &'static [Shipped] {
 pub fn find(name: &str) -> Option<Shipped> {
     let wanted = name.strip_suffix(".toml").unwrap_or(name);
     SHIPPED.iter().copied().find(|shipped| shipped.name == wanted)
+}
+
+/// The names that a command line means: of a pattern with one `*`, all shipped ones that fit; else the name itself.
+#[must_use]
+pub fn named(given: &str) -> Vec<String> {
+    let Some((before, after)) = given.split_once('*') else { return vec![given.to_owned()] };
+    let fits = |name: &&str| {
+        name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
+    };
+    let names: Vec<String> =
+        SHIPPED.iter().map(|shipped| shipped.name).filter(fits).map(str::to_owned).collect();
+    if names.is_empty() { vec![given.to_owned()] } else { names }
 }
 
 /// The text of what a command line names: a file if there is one, else a shipped scenario.

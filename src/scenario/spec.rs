@@ -516,6 +516,12 @@ pub(super) static EXPECT: &[Key] = &[
     key("is", Kind::Text, Default::Absent, "Comparison and value, such as \"== 0\"."),
     key("target", Kind::Text, Default::Absent, "The target it speaks of; each of them if absent."),
     key("point", Kind::Text, Default::Absent, "The point of a sweep it speaks of; each if absent."),
+    key(
+        "against",
+        Kind::Text,
+        Default::Absent,
+        "The point that the metric on the right is taken at; the same if absent.",
+    ),
     key("claim", Kind::Text, Default::Absent, "The sentence it puts to the test."),
     key("source", Kind::Text, Default::Absent, "Where that sentence stands."),
 ];

@@ -13,7 +13,8 @@ use crate::report::{self, Comparison, Loaded, ResultsFolder};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  busmark report\n  busmark report results/quick-20260131T120000Z --format markdown\n  \
-    busmark report results/before results/after"
+    busmark report results/before results/after\n  busmark report results/before results/after --format html --out compared.html\n  \
+    busmark report results/* --format claims"
 )]
 pub struct ReportArgs {
     /// Results folders; the last run's without any. Of several, the others are compared with the first
@@ -41,6 +42,8 @@ pub enum Format {
     Csv,
     /// GitHub-flavoured Markdown.
     Markdown,
+    /// One HTML page that needs nothing else, with --out.
+    Html,
     /// One Markdown row per system: throughput, latency, loss, guarantee, CPU, memory, monthly cost. Of one run.
     Article,
     /// One Markdown row per published claim: what was measured, the answer, and why. Of one run or several.
@@ -57,9 +60,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         runs.iter().try_for_each(report::redraw)?;
     }
     let text = match runs.as_slice() {
-        several if args.format == Format::Claims => report::claims(several),
         [run] => alone(run, args.format)?,
-        several => side_by_side(&Comparison::of(several), args.format)?,
+        several => side_by_side(several, args.format)?,
     };
     match &args.out {
         Some(file) => {
@@ -85,17 +87,21 @@ fn alone(run: &Loaded, format: Format) -> anyhow::Result<String> {
         Format::Json => report::json(run, &judgements)?,
         Format::Csv => String::from_utf8(report::summary_csv(&run.trials)?)?,
         Format::Markdown => report::markdown(run, &judgements),
+        Format::Html => report::html(run, &judgements)?,
         Format::Article => report::article(run),
         Format::Claims => report::claims(std::slice::from_ref(run)),
     })
 }
 
-fn side_by_side(comparison: &Comparison, format: Format) -> anyhow::Result<String> {
+fn side_by_side(runs: &[Loaded], format: Format) -> anyhow::Result<String> {
+    let comparison = Comparison::of(runs);
     Ok(match format {
         Format::Table => comparison.console(page()),
-        Format::Json => serde_json::to_string_pretty(comparison)? + "\n",
+        Format::Json => serde_json::to_string_pretty(&comparison)? + "\n",
         Format::Csv => String::from_utf8(comparison.csv()?)?,
         Format::Markdown => comparison.markdown(),
-        Format::Claims | Format::Article => anyhow::bail!("--format article takes one run; give one folder"),
+        Format::Html => report::html_of_several(runs)?,
+        Format::Claims => report::claims(runs),
+        Format::Article => anyhow::bail!("--format article takes one run; give one folder"),
     })
 }

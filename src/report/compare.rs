@@ -122,28 +122,35 @@ impl Comparison {
         if self.differences.is_empty() {
             text.push_str("These runs have no target in common.\n");
         }
-        let base = self.runs.first().map_or("", String::as_str);
-        text.push_str(&format!(
-            "×: how much larger than in {base}: median of all ratios of trials, in brackets its 95 % interval \
-             (Mann–Whitney; four trials on each side).\n"
-        ));
+        text.push_str(&format!("{}\n", self.legend()));
         self.warnings.iter().for_each(|warning| text.push_str(&format!("Mind: {warning}\n")));
         text
+    }
+
+    /// What the sign in the cells means.
+    pub(super) fn legend(&self) -> String {
+        let base = self.runs.first().map_or("", String::as_str);
+        format!(
+            "×: how much larger than in {base}: median of all ratios of trials, in brackets its 95 % interval \
+             (Mann–Whitney; four trials on each side)."
+        )
+    }
+
+    /// Every difference as people read it: target, point and figure, and a cell for each run.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (String, Vec<String>)> + '_ {
+        self.differences.iter().map(|difference| {
+            let (label, cells) = difference.words();
+            let place = format!("{} {}", difference.target, difference.point);
+            (format!("{}: {label}", place.trim_end()), cells)
+        })
     }
 
     fn table(&self, differences: &[&Difference]) -> Table {
         let mut table = Table::new();
         table.set_header(std::iter::once("").chain(self.runs.iter().map(String::as_str)));
         for difference in differences {
-            let (label, unit) = COMPARED
-                .iter()
-                .find(|(column, _, _)| *column == difference.column)
-                .map_or((difference.column.as_str(), humanise::significant as fn(f64) -> String), |c| {
-                    (c.1, c.2)
-                });
-            let cells =
-                difference.runs.iter().map(|run| run.map_or_else(not_measured, |run| cell(&run, unit)));
-            table.add_row(std::iter::once(label.to_owned()).chain(cells));
+            let (label, cells) = difference.words();
+            table.add_row(std::iter::once(label).chain(cells));
         }
         table
     }
@@ -187,6 +194,19 @@ impl Comparison {
             })
         });
         files::csv(&header, rows)
+    }
+}
+
+impl Difference {
+    /// The figure's name, and a cell for each run.
+    fn words(&self) -> (String, Vec<String>) {
+        let known = COMPARED.iter().find(|(column, _, _)| *column == self.column);
+        let (label, unit) = known
+            .map_or((self.column.as_str(), humanise::significant as fn(f64) -> String), |known| {
+                (known.1, known.2)
+            });
+        let cells = self.runs.iter().map(|run| run.map_or_else(not_measured, |run| cell(&run, unit)));
+        (label.to_owned(), cells.collect())
     }
 }
 

@@ -1,60 +1,123 @@
-//! A run as one page that needs nothing else: no network, light and dark, narrow and wide, on screen and paper.
+//! A run as one page, and several runs beside each other as one.
 
 use std::fmt::Write;
 
+use super::compare::Comparison;
 use super::error::ReportError;
 use super::gallery::{self, Picture};
 use super::live;
 use super::loaded::Loaded;
+use super::page::{Page, escaped};
 use super::rows::{self, Row};
-use super::summary::Headline;
+use super::summary::{self, Headline};
+use super::tables::Trial;
 use super::{console, manifest::TargetManifest};
 use crate::gate::{Answer, Judgement};
-
-/// The look of the page.
-const STYLE: &str = include_str!("../../assets/report.css");
-/// Sorts the table and makes the charts alive.
-const SCRIPT: &str = include_str!("../../assets/report.js");
-/// The charts' library: uPlot 1.6.32 (MIT), licence beside it; with its notice at the top of the file.
-const UPLOT: &str = include_str!("../../assets/uplot/uPlot.iife.min.js");
-/// Its look.
-const UPLOT_STYLE: &str = include_str!("../../assets/uplot/uPlot.min.css");
-/// Whatever the page holds, a browser fetches nothing for it.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+use crate::measure::TrialRecord;
 
 /// The page of a run: the table first, then what stands against it, charts, the machine, and how to repeat it.
 ///
 /// # Errors
 /// [`ReportError::Chart`] if a chart can't be drawn.
 pub fn html(run: &Loaded, judgements: &[Judgement]) -> Result<String, ReportError> {
-    let mut page = Page(String::new());
-    let title = escaped(&run.manifest.scenario);
-    page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    page.raw(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n"));
-    page.raw(&format!("<title>{title}: busmark</title>\n<style>\n{UPLOT_STYLE}\n{STYLE}</style>\n</head>\n"));
-    page.raw(&format!("<body>\n<main>\n<h1>{title}</h1>\n"));
-    page.line("quiet", &format!("{}; {}", run.manifest.started_at, console::workload(run)));
-    table(&mut page, &run.headlines);
-    rows::legend(&run.headlines, &rows::rows(&run.headlines))
-        .iter()
-        .for_each(|line| page.line("quiet", line));
-    against(&mut page, run);
-    expectations(&mut page, judgements);
-    page.heading("Charts");
-    for picture in gallery::pictures(run) {
-        figure(&mut page, &picture)?;
+    Page::document(&run.manifest.scenario, |page| {
+        page.line("quiet", &format!("{}; {}", run.manifest.started_at, console::workload(run)));
+        figures(page, &run.headlines);
+        against(page, run);
+        expectations(page, judgements, "");
+        charts(page, run)?;
+        page.heading("Repeat it");
+        repeat(page, run);
+        systems(page, &run.manifest.targets);
+        page.heading("Machine");
+        machine(page, run);
+        Ok(())
+    })
+}
+
+/// Several runs on one page: what changed against the first of them and how sure that is, all figures in one table,
+/// and every chart with all runs in it.
+///
+/// # Errors
+/// [`ReportError::Chart`] if a chart can't be drawn.
+pub fn html_of_several(runs: &[Loaded]) -> Result<String, ReportError> {
+    let comparison = Comparison::of(runs);
+    let merged = merged(runs, &comparison.runs);
+    Page::document(&comparison.runs.join(" against "), |page| {
+        differences(page, &comparison);
+        page.heading("All figures");
+        figures(page, &merged.headlines);
+        against(page, &merged);
+        for (run, name) in runs.iter().zip(&comparison.runs) {
+            expectations(page, &run.judgements(), &format!(" of {name}"));
+        }
+        charts(page, &merged)?;
+        for (run, name) in runs.iter().zip(&comparison.runs) {
+            page.heading(&format!("Repeat {name}"));
+            repeat(page, run);
+            systems(page, &run.manifest.targets);
+            page.heading(&format!("Machine of {name}"));
+            machine(page, run);
+        }
+        Ok(())
+    })
+}
+
+/// All runs as if they were one, each target named after its run.
+fn merged(runs: &[Loaded], names: &[String]) -> Loaded {
+    let own = runs.iter().zip(names).flat_map(|(run, name)| {
+        run.trials.iter().cloned().map(move |mut trial| {
+            trial.record.target = format!("{} ({name})", trial.record.target);
+            trial
+        })
+    });
+    let trials: Vec<Trial> = own.collect();
+    let records: Vec<&TrialRecord> = trials.iter().map(|trial| &trial.record).collect();
+    Loaded {
+        dir: Default::default(),
+        manifest: runs.first().map(|run| run.manifest.clone()).unwrap_or_default(),
+        headlines: summary::headlines(&records),
+        warnings: Vec::new(),
+        trials,
     }
-    page.heading("Repeat it");
+}
+
+/// What changed against the first run, and what is not alike.
+fn differences(page: &mut Page, comparison: &Comparison) {
+    page.heading("What changed");
+    page.line("", &comparison.legend());
+    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"What changed\" tabindex=\"0\">");
+    page.raw("<table class=\"words sortable\">\n<thead><tr><th scope=\"col\">figure</th>");
+    comparison.runs.iter().for_each(|run| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(run))));
+    page.raw("</tr></thead>\n<tbody>\n");
+    for (label, cells) in comparison.rows() {
+        page.raw(&format!("<tr><th scope=\"row\">{}</th>", escaped(&label)));
+        cells.iter().for_each(|cell| page.raw(&format!("<td>{}</td>", escaped(cell))));
+        page.raw("</tr>\n");
+    }
+    page.raw("</tbody></table></div>\n");
+    if !comparison.warnings.is_empty() {
+        page.heading("Mind");
+        comparison.warnings.iter().for_each(|warning| page.line("", warning));
+    }
+}
+
+/// The table of figures, and what its signs mean.
+fn figures(page: &mut Page, headlines: &[Headline]) {
+    table(page, headlines);
+    rows::legend(headlines, &rows::rows(headlines)).iter().for_each(|line| page.line("quiet", line));
+}
+
+fn charts(page: &mut Page, run: &Loaded) -> Result<(), ReportError> {
+    page.heading("Charts");
+    gallery::pictures(run).iter().try_for_each(|picture| figure(page, picture))
+}
+
+/// The command, and the scenario as given and filled in.
+fn repeat(page: &mut Page, run: &Loaded) {
     page.raw(&format!("<pre>{}</pre>\n", escaped(&run.manifest.command())));
     page.details("The scenario as given", &run.manifest.scenario_text);
     page.details("The scenario with all defaults", &run.manifest.scenario_filled_in);
-    systems(&mut page, &run.manifest.targets);
-    machine(&mut page, run);
-    page.raw("<p id=\"said\" class=\"unseen\" role=\"status\"></p>\n</main>\n");
-    page.raw(&format!("<script>{UPLOT}</script>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
-    Ok(page.0)
 }
 
 /// A chart as SVG, for paper and without scripts, with its numbers for the script that draws it alive.
@@ -74,43 +137,6 @@ fn figure(page: &mut Page, picture: &Picture) -> Result<(), ReportError> {
     let data = live::json(&plots);
     page.raw(&format!("<script type=\"application/json\" id=\"data-{id}\">{data}</script>\n</figure>\n"));
     Ok(())
-}
-
-/// HTML in the making.
-struct Page(String);
-
-impl Page {
-    fn raw(&mut self, html: &str) {
-        self.0.push_str(html);
-    }
-
-    fn heading(&mut self, text: &str) {
-        self.raw(&format!("<h2>{}</h2>\n", escaped(text)));
-    }
-
-    fn line(&mut self, class: &str, text: &str) {
-        self.raw(&format!("<p class=\"{class}\">{}</p>\n", escaped(text)));
-    }
-
-    fn details(&mut self, summary: &str, text: &str) {
-        if !text.is_empty() {
-            let (summary, text) = (escaped(summary), escaped(text));
-            self.raw(&format!("<details><summary>{summary}</summary><pre>{text}</pre></details>\n"));
-        }
-    }
-
-    /// A table of names and values.
-    fn facts(&mut self, facts: &[(String, String)]) {
-        self.raw("<div class=\"wide\"><table class=\"facts\">\n");
-        for (name, value) in facts {
-            self.raw(&format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",
-                escaped(name),
-                escaped(value)
-            ));
-        }
-        self.raw("</table></div>\n");
-    }
 }
 
 /// One row per target and point, one column per figure; each cell carries what it is put in order by.
@@ -166,14 +192,14 @@ fn against(page: &mut Page, run: &Loaded) {
     }
 }
 
-fn expectations(page: &mut Page, judgements: &[Judgement]) {
+fn expectations(page: &mut Page, judgements: &[Judgement], of: &str) {
     let (claims, own): (Vec<&Judgement>, Vec<&Judgement>) =
         judgements.iter().partition(|j| j.claim.is_some());
     if !claims.is_empty() {
-        judged(page, "Published claims", &claims);
+        judged(page, &format!("Published claims{of}"), &claims);
     }
     if !own.is_empty() {
-        judged(page, "Expectations", &own);
+        judged(page, &format!("Expectations{of}"), &own);
     }
 }
 
@@ -227,7 +253,6 @@ fn systems(page: &mut Page, targets: &[TargetManifest]) {
 /// The machine, the busmark, and what the generator manages here.
 fn machine(page: &mut Page, run: &Loaded) {
     let manifest = &run.manifest;
-    page.heading("Machine");
     let mut facts = vec![
         ("busmark".to_owned(), format!("{} {}", manifest.busmark.version, manifest.busmark.profile)),
         ("commit".to_owned(), manifest.busmark.commit.clone().unwrap_or_else(|| "unknown".to_owned())),
@@ -252,29 +277,9 @@ fn flatten(name: &str, value: &serde_json::Value, into: &mut Vec<(String, String
     }
 }
 
-/// Text as HTML shows it.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_users_are_text_and_never_markup() {
-        assert_eq!(escaped("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
-    }
 
     #[test]
     fn nested_facts_have_their_path_as_name_and_unknown_ones_are_left_out() {

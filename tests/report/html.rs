@@ -1,6 +1,6 @@
 //! The page of a run needs nothing else, and says what the table says.
 
-use busmark::report::{ResultsFolder, html};
+use busmark::report::{ResultsFolder, html, html_of_several};
 
 use crate::fixture;
 
@@ -36,6 +36,30 @@ fn the_page_is_whole_by_itself_and_starts_with_the_table() {
     ] {
         assert!(page.contains(words), "{words}");
     }
+    assert_eq!(page.matches("<tr").count(), page.matches("</tr>").count());
+    assert_eq!(page.matches("<div").count(), page.matches("</div>").count());
+}
+
+#[test]
+fn two_runs_share_a_page_with_what_changed_and_every_chart_holds_both() {
+    let root = tempfile::tempdir().unwrap();
+    let first = ResultsFolder::open(fixture::finished(root.path()).path()).unwrap();
+    let mut second = first.clone();
+    second.dir = "results/after".into();
+    let before = first.dir.file_name().unwrap().to_string_lossy().into_owned();
+    let page = html_of_several(&[first, second]).unwrap();
+    for words in [
+        format!("<h1>{before} against after</h1>"),
+        format!("<tr><th scope=\"row\">redis-8 ({before})</th>"),
+        "<tr><th scope=\"row\">nats-2.11 (after)</th>".to_owned(),
+        "<tr><th scope=\"row\">redis-8: delivery time p99</th>".to_owned(),
+        "Machine of after".to_owned(),
+        "default-src 'none'".to_owned(),
+    ] {
+        assert!(page.contains(&words), "{words}");
+    }
+    assert_eq!(page.matches("<svg").count(), 3, "one chart for both runs, not one for each");
+    assert!(page.matches("×1.00").count() >= 4, "a run against itself is as large");
     assert_eq!(page.matches("<tr").count(), page.matches("</tr>").count());
     assert_eq!(page.matches("<div").count(), page.matches("</div>").count());
 }

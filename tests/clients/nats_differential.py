@@ -119,6 +119,15 @@ class Server:
         self.acks = []
 
     def perform(self, connection, data, answers):
+        """All that comes of an operation. A stream in files that was just deleted can't be made again for a moment:
+        nats-server (error 10049) is still about its directory; it is asked again."""
+        for _ in range(1000):
+            said = self.attempt(connection, data, answers)
+            if not any('"err_code": 10049' in str(one) for one in said):
+                break
+        return said
+
+    def attempt(self, connection, data, answers):
         said = []
         self.peers[connection].send(data)
         for _ in range(answers):

@@ -166,6 +166,7 @@ fn rules_across_keys_are_held() {
     let redis = SMALLEST.replace("nats-core", "redis-pubsub");
     let loopback = SMALLEST.replace("nats-core", "loopback");
     let jetstream = SMALLEST.replace("nats-core", "jetstream");
+    let kafka = SMALLEST.replace("nats-core", "kafka");
     for (text, sets, said) in [
         (
             SMALLEST,
@@ -188,6 +189,26 @@ fn rules_across_keys_are_held() {
             &redis,
             vec!["target[0].broker={ url = \"redis://ann:geheim@x:1\" }"],
             "write redis://ann:${BROKER_PASSWORD}@x:1",
+        ),
+        (&kafka, vec!["target[0].broker={ url = \"nats://x:1\" }"], "allowed is kafka://HOST:PORT"),
+        (&kafka, vec!["target[0].broker=bundled"], "no bundled engine speaks Kafka's protocol"),
+        (&kafka, vec!["target[0].broker={ nodes = 2 }", "target[0].options.replicas=3"], "allowed is 3 to 5"),
+        (
+            &kafka,
+            vec!["target[0].options.idempotence=true", "target[0].options.acks=\"1\""],
+            "allowed with acks = \"all\"",
+        ),
+        (&kafka, vec!["target[0].options.commit_interval=0s"], "an interval of zero"),
+        (
+            &kafka,
+            vec!["workload.delivery=work_queue", "target[0].options.consumer=assign"],
+            "allowed in a work queue: `group`",
+        ),
+        (&kafka, vec!["workload.topics=50", "target[0].options.partitions=100"], "allowed are 4000 in all"),
+        (
+            &kafka,
+            vec!["workload.subscribers=200"],
+            "can't serve two subscribers of one topic on one connection",
         ),
         (&loopback, vec!["target[0].broker=managed"], "loopback has no broker"),
         (

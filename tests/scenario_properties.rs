@@ -221,7 +221,24 @@ fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
             })
         },
     );
+    let kafka = (0usize..3, span(), 1u32..5, any::<bool>(), 1u32..1_000_000).prop_map(
+        |(acks, linger, partitions, assign, batch_bytes)| {
+            DriverConfig::Kafka(KafkaOptions {
+                acks: [KafkaAcks::None, KafkaAcks::Leader, KafkaAcks::All][acks],
+                linger,
+                batch_bytes,
+                idempotence: acks == 2 && !assign,
+                compression: [Compression::None, Compression::Lz4, Compression::Snappy][acks],
+                partitions,
+                replicas: 1,
+                consumer: if assign { KafkaConsumer::Assign } else { KafkaConsumer::Group },
+                commit_interval: linger + Duration::from_millis(1),
+                flush: if assign { KafkaFlush::Always } else { KafkaFlush::Os },
+            })
+        },
+    );
     prop_oneof![
+        (kafka, Just(Broker::External { url: "kafka://a:1,kafka://b:2".to_owned() })),
         (loopback(), Just(Broker::None)),
         (redis, redis_broker()),
         (

@@ -90,7 +90,8 @@ pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result
         | DriverConfig::Jetstream(JetstreamOptions { client, .. }) => {
             (DriverConfig::NatsCore(NatsCoreOptions { client: *client }), "nats", "nats")
         }
-        DriverConfig::Loopback(_) => return Ok(None),
+        // The peer speaks neither.
+        DriverConfig::Loopback(_) | DriverConfig::Kafka(_) => return Ok(None),
     };
     let program = std::env::current_exe()?.display().to_string();
     let words = [program.as_str(), "serve", "peer", "--protocol", protocol, "--listen", "127.0.0.1:{port}"];

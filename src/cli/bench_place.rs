@@ -13,6 +13,7 @@ const MANAGED: &[(&str, &str, &str)] = &[
     ("valkey", "redis-pubsub", "valkey"),
     ("nats", "nats-core", "nats"),
     ("jetstream", "jetstream", "nats"),
+    ("kafka", "kafka", "kafka"),
 ];
 /// Schemes with the driver that they mean if nothing is said.
 const SCHEMES: &[(&str, &str)] = &[
@@ -21,10 +22,11 @@ const SCHEMES: &[(&str, &str)] = &[
     ("unix", "redis-pubsub"),
     ("nats", "nats-core"),
     ("tls", "nats-core"),
+    ("kafka", "kafka"),
 ];
 /// What may stand there, for error messages.
-pub(super) const FORMS: &str = "redis://HOST:PORT, unix:///PATH, nats://HOST:PORT, jetstream://HOST:PORT, \
-    DRIVER://HOST:PORT, bundled:pubsub, bundled:jetstream, managed:redis, managed:nats, loopback";
+pub(super) const FORMS: &str = "redis://HOST:PORT, unix:///PATH, nats://HOST:PORT, jetstream://HOST:PORT, kafka://HOST:PORT, \
+    DRIVER://HOST:PORT, bundled:pubsub, bundled:jetstream, managed:redis, managed:nats, managed:kafka, loopback";
 
 /// A system to be measured, as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

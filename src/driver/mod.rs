@@ -15,9 +15,12 @@
 
 mod error;
 mod guarantees;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod loopback;
 pub mod nats;
 mod open;
+mod readers;
 pub mod redis;
 pub mod redis_cluster;
 pub mod redis_pubsub;

@@ -1,6 +1,8 @@
 //! From a driver's name in a scenario to its code: the one `match` by which everything behind the seam is
 //! compiled once per driver, without a boxed future or a virtual call on the path of a message.
 
+#[cfg(feature = "kafka")]
+use super::kafka::Kafka;
 use super::loopback::Loopback;
 use super::nats::{library, wire};
 use super::redis_cluster::{ClassicCluster, ShardedCluster};
@@ -43,5 +45,13 @@ pub fn open<V: Visitor>(config: &DriverConfig, url: &str, visitor: V) -> Result<
             ClusterMode::Classic => Ok(visitor.visit(ClassicCluster::new(url)?)),
             ClusterMode::Sharded => Ok(visitor.visit(ShardedCluster::new(url)?)),
         },
+        #[cfg(feature = "kafka")]
+        DriverConfig::Kafka(options) => Ok(visitor.visit(Kafka::new(url, options)?)),
+        #[cfg(not(feature = "kafka"))]
+        DriverConfig::Kafka(_) => {
+            let what = "this busmark was built without the driver";
+            Err(DriverError::new(super::ErrorKind::Fatal, "kafka", what)
+                .remedy("build it with: cargo install --path . --locked --features kafka"))
+        }
     }
 }

@@ -12,7 +12,7 @@ pub enum Broker {
     Managed(Managed),
     /// Already there.
     External {
-        /// `redis://…` or `nats://…`.
+        /// `redis://…`, `nats://…` or `kafka://…`.
         url: String,
     },
     /// A server of the user's, started fresh for each trial.
@@ -52,6 +52,8 @@ pub enum Server {
     Valkey,
     /// nats-server, with or without JetStream.
     Nats,
+    /// Apache Kafka in KRaft mode.
+    Kafka,
 }
 
 /// How clients reach a managed server.
@@ -75,6 +77,9 @@ impl Managed {
 /// Nodes of a managed NATS cluster, at most: a stream has no more copies.
 const NATS_NODES: u32 = 5;
 
+/// Nodes of a managed Kafka cluster, at most: each is a Java process that also votes.
+const KAFKA_NODES: u32 = 5;
+
 impl DriverConfig {
     /// The servers that speak a driver's protocol, the usual one first; none for loopback.
     #[must_use]
@@ -85,6 +90,7 @@ impl DriverConfig {
                 &[Server::Redis, Server::Valkey]
             }
             Self::NatsCore(_) | Self::Jetstream(_) => &[Server::Nats],
+            Self::Kafka(_) => &[Server::Kafka],
         }
     }
 
@@ -96,7 +102,14 @@ impl DriverConfig {
             Self::RedisCluster(_) => 3..=16,
             Self::NatsCore(_) => 1..=NATS_NODES,
             Self::Jetstream(options) => u32::from(options.replicas.max(1))..=NATS_NODES,
+            Self::Kafka(options) => u32::from(options.replicas.max(1))..=KAFKA_NODES,
         }
+    }
+
+    /// Whether a connection gets one copy of a message, whoever reads it there.
+    #[must_use]
+    pub fn one_copy_per_connection(&self) -> bool {
+        self.speaks_redis() || matches!(self, Self::Kafka(_))
     }
 
     /// Whether it is one of those that speak Redis's protocol.

@@ -7,6 +7,7 @@ use crate::units;
 
 use super::broker::{Broker, Managed, Transport};
 use super::check_happenings;
+use super::check_kafka;
 use super::document::{At, Node, Value};
 use super::model::{
     Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, SubscribeBy, Target, Workload,
@@ -229,6 +230,8 @@ fn broker(rules: &Rules<'_>, path: &str, target: &Target) {
 fn address(rules: &Rules<'_>, (url_key, driver_key): (&str, &str), target: &Target, url: &str) {
     let schemes: &[&str] = if target.driver.speaks_redis() {
         &["redis://", "rediss://", "unix://"]
+    } else if matches!(target.driver, DriverConfig::Kafka(_)) {
+        &["kafka://"]
     } else {
         &["nats://", "tls://"]
     };
@@ -279,6 +282,7 @@ fn options(rules: &Rules<'_>, path: &str, target: &Target) {
                     .to_owned()
             });
         }
+        DriverConfig::Kafka(options) => check_kafka::options(rules, path, target, options),
         _ => {}
     }
 }
@@ -359,7 +363,7 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
     rules.refuse(by_pattern && !target.driver.knows_patterns(), &["workload.subscribe_by", &driver], || {
         format!("{name} knows topics by name only; allowed: `name`, or redis-pubsub, redis-cluster with mode = \"classic\", nats-core, jetstream")
     });
-    if target.driver.speaks_redis() {
+    if target.driver.one_copy_per_connection() {
         let keys = [
             "workload.subscriber_connections",
             "workload.subscribers",
@@ -370,6 +374,9 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
             let (given, wanted) = (workload.subscriber_connections, workload.subscribers);
             format!("{name} can't serve two subscribers of one topic on one connection, and {given} connections would have to; allowed is {wanted}, one each")
         });
+    }
+    if let DriverConfig::Kafka(options) = &target.driver {
+        check_kafka::capable(rules, path, options, workload);
     }
     if let DriverConfig::Jetstream(options) = &target.driver {
         let several = !queue && workload.subscribers > 1 && !one_each(workload);

@@ -10,6 +10,7 @@ use super::options::{
     Client, ClusterMode, JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions,
     RedisPubsubOptions, RedisStreamsOptions,
 };
+use super::options_kafka::KafkaOptions;
 use super::sweep::{Point, Sweep};
 use super::traffic::{PayloadSize, Shape, TopicChoice};
 
@@ -236,6 +237,8 @@ pub enum DriverConfig {
     NatsCore(NatsCoreOptions),
     /// NATS JetStream.
     Jetstream(JetstreamOptions),
+    /// Apache Kafka; a busmark built without the feature `kafka` can check it but not drive it.
+    Kafka(KafkaOptions),
 }
 
 impl DriverConfig {
@@ -249,6 +252,7 @@ impl DriverConfig {
             Self::RedisStreams(_) => "redis-streams",
             Self::NatsCore(_) => "nats-core",
             Self::Jetstream(_) => "jetstream",
+            Self::Kafka(_) => "kafka",
         }
     }
 
@@ -271,6 +275,7 @@ impl DriverConfig {
             Self::NatsCore(options) => options.client.name(),
             Self::Jetstream(options) => options.client.name(),
             Self::RedisCluster(_) | Self::RedisStreams(_) => Client::Wire.name(),
+            Self::Kafka(_) => Client::Library.name(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::expect::Expect;
 use super::happenings::{Action, Behaviour, Event};
 use super::model::{Arrival, Delay, DriverConfig, Extent, Fill, Phases, Rate, Scenario, Target, Workload};
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
+use super::options_kafka::KafkaOptions;
 use super::read::{PUBLISHER_CONNECTIONS, SUBSCRIBER_CONNECTIONS, default_connections};
 use super::sweep::Sweep;
 use super::traffic::{PayloadSize, Shape, TopicChoice};
@@ -310,7 +311,23 @@ fn options(driver: &DriverConfig) -> toml_edit::Value {
             ("batch", i64::from(options.batch).into()),
         ]),
         DriverConfig::Jetstream(options) => jetstream(options),
+        DriverConfig::Kafka(options) => kafka(options),
     }
+}
+
+fn kafka(options: &KafkaOptions) -> toml_edit::Value {
+    inline([
+        ("acks", options.acks.word().into()),
+        ("linger", units::duration(options.linger).into()),
+        ("batch_bytes", i64::from(options.batch_bytes).into()),
+        ("idempotence", options.idempotence.into()),
+        ("compression", options.compression.word().into()),
+        ("partitions", i64::from(options.partitions).into()),
+        ("replicas", i64::from(options.replicas).into()),
+        ("consumer", options.consumer.word().into()),
+        ("commit_interval", units::duration(options.commit_interval).into()),
+        ("flush", options.flush.word().into()),
+    ])
 }
 
 fn loopback(options: &LoopbackOptions) -> toml_edit::Value {

@@ -9,6 +9,7 @@ use super::options::{
     JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions,
     RedisStreamsOptions, Sync,
 };
+use super::options_kafka::KafkaOptions;
 use super::reader::Reader;
 use super::spec;
 
@@ -45,6 +46,7 @@ fn driver(table: &Reader<'_>) -> DriverConfig {
         "redis-cluster" => DriverConfig::RedisCluster(RedisClusterOptions { mode: options.word("mode") }),
         "redis-streams" => DriverConfig::RedisStreams(redis_streams(&options)),
         "jetstream" => DriverConfig::Jetstream(jetstream(&options)),
+        "kafka" => DriverConfig::Kafka(kafka(&options)),
         _ => DriverConfig::NatsCore(NatsCoreOptions { client: options.word("client") }),
     }
 }
@@ -93,6 +95,21 @@ fn jetstream(options: &Reader<'_>) -> JetstreamOptions {
         discard: options.word("discard"),
         max_deliver: options.count("max_deliver", 0),
         message_ids: options.flag("message_ids"),
+    }
+}
+
+fn kafka(options: &Reader<'_>) -> KafkaOptions {
+    KafkaOptions {
+        acks: options.word("acks"),
+        linger: options.span("linger").unwrap_or_default(),
+        batch_bytes: options.count("batch_bytes", 1),
+        idempotence: options.flag("idempotence"),
+        compression: options.word("compression"),
+        partitions: options.count("partitions", 1),
+        replicas: u8::try_from(options.whole("replicas", 1)).unwrap_or(1),
+        consumer: options.word("consumer"),
+        commit_interval: options.span("commit_interval").unwrap_or_default(),
+        flush: options.word("flush"),
     }
 }
 

@@ -1,8 +1,9 @@
-//! What each driver can be told, but for the longest of these vocabularies, that of JetStream.
+//! What each driver can be told, but for the longest of these vocabularies, those of JetStream and Kafka.
 
 use super::options::{Aof, Client, ClusterMode, StreamConsumer, SubscriberProtocol, Trim};
 use super::spec::{Default, Key, Kind, RATIO, key};
 use super::spec_jetstream::JETSTREAM;
+use super::spec_kafka::KAFKA;
 use super::words::words;
 
 const SHARE: Default = Default::Is("0.0");
@@ -15,6 +16,7 @@ pub(super) static DRIVERS: &[(&str, &[Key])] = &[
     ("redis-streams", REDIS_STREAMS),
     ("nats-core", NATS_CORE),
     ("jetstream", JETSTREAM),
+    ("kafka", KAFKA),
 ];
 
 /// The drivers that a scenario can name.

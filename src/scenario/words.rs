@@ -7,6 +7,7 @@ use super::options::{
     AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Discard, Retention, Storage,
     StreamConsumer, SubscriberProtocol, Trim,
 };
+use super::options_kafka::{Compression, KafkaAcks, KafkaConsumer, KafkaFlush};
 use super::sweep::Combine;
 
 /// A value that is one word in a file.
@@ -89,7 +90,7 @@ impl Word for DeliverPolicy {
 
 impl Word for Server {
     const WORDS: &'static [(&'static str, Self)] =
-        &[("redis", Self::Redis), ("valkey", Self::Valkey), ("nats", Self::Nats)];
+        &[("redis", Self::Redis), ("valkey", Self::Valkey), ("nats", Self::Nats), ("kafka", Self::Kafka)];
 }
 
 impl Word for Transport {
@@ -112,4 +113,22 @@ impl Word for Aof {
 
 impl Word for ClusterMode {
     const WORDS: &'static [(&'static str, Self)] = &[("sharded", Self::Sharded), ("classic", Self::Classic)];
+}
+
+impl Word for KafkaAcks {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("1", Self::Leader), ("0", Self::None)];
+}
+
+impl Word for Compression {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("lz4", Self::Lz4), ("snappy", Self::Snappy)];
+}
+
+impl Word for KafkaConsumer {
+    const WORDS: &'static [(&'static str, Self)] = &[("group", Self::Group), ("assign", Self::Assign)];
+}
+
+impl Word for KafkaFlush {
+    const WORDS: &'static [(&'static str, Self)] = &[("os", Self::Os), ("always", Self::Always)];
 }

@@ -3,16 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::node::{Node, NodeState};
 use super::os::{self, ProcessSample, ProcessUsage};
 use super::probe::Counters;
 use super::{System, TargetError, start};
 use crate::scenario::{self, Target};
-
-/// How long a managed or bundled server may take until it answers.
-pub(super) const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// A broker that answers. Ended by [`Broker::stop`]; dropping it kills it, and so does the end of busmark.
 ///
@@ -45,7 +41,7 @@ impl Broker {
         Ok(Self { url: "loopback://0".to_owned(), settings: Vec::new(), nodes: Vec::new(), pids: Vec::new() })
     }
 
-    /// Where clients reach it: its first node, or all nodes of a NATS cluster, with commas between them. It may
+    /// Where clients reach it: its first node, or all nodes of a NATS or Kafka cluster, with commas between them. It may
     /// hold a password.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -194,7 +190,9 @@ impl Broker {
     /// # Errors
     /// As [`Node::restart`] and [`Broker::node_mut`].
     pub async fn restart_node(&mut self, index: usize) -> Result<(), TargetError> {
-        self.node_mut(index)?.restart(READY_WITHIN).await?;
+        let node = self.node_mut(index)?;
+        let within = node.address.system.ready_within();
+        node.restart(within).await?;
         self.pids = self.nodes.iter().flat_map(|node| node.pids().to_vec()).collect();
         Ok(())
     }

@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::System;
+use super::{System, kafka};
 
 /// A server's program on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Which system it serves.
     pub system: System,
-    /// Where it lies.
+    /// Where it lies; for Kafka, the directory of its jars.
     pub path: PathBuf,
     /// What it says its version is.
     pub version: String,
@@ -29,6 +29,9 @@ pub fn discover() -> Vec<Found> {
 /// parents, and the executable's parents, that runs and says its version.
 #[must_use]
 pub fn find(system: System) -> Option<Found> {
+    if system == System::Kafka {
+        return kafka::find();
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     on_path(&path, system.program())
         .into_iter()
@@ -70,7 +73,7 @@ pub(super) fn ask(system: System, path: PathBuf) -> Option<Found> {
     Some(Found { system, path, version })
 }
 
-fn on_path(path: &OsStr, program: &str) -> Vec<PathBuf> {
+pub(super) fn on_path(path: &OsStr, program: &str) -> Vec<PathBuf> {
     env::split_paths(path).map(|dir| dir.join(program)).filter(|file| file.is_file()).collect()
 }
 

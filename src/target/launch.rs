@@ -8,7 +8,7 @@ use super::config::{self, NatsPorts, NatsTarget, RedisListen};
 use super::node::{Mark, Node};
 use super::place::{Place, free_port};
 use super::probe::Address;
-use super::{System, TargetError};
+use super::{System, TargetError, kafka};
 use crate::scenario::{Managed, Target, Transport};
 
 /// A server about to be started.
@@ -47,6 +47,7 @@ pub(super) fn launches(
         System::Redis | System::Valkey => {
             (0..ours.nodes).map(|_| redis(program, target, (system, ours))).collect()
         }
+        System::Kafka => kafka_nodes(program, target, ours),
         System::Nats => {
             let cluster = if ours.nodes > 1 { ours.nodes } else { 0 };
             let routes = (0..cluster).map(|_| free_port()).collect::<Result<Vec<u16>, _>>()?;
@@ -92,6 +93,26 @@ fn nats(program: &Path, target: &str, index: usize, driver: NatsTarget<'_>) -> R
         monitor: Some(format!("127.0.0.1:{}", ports.monitor)),
     };
     Ok(Launch { argv, place, address, config_text, mark: Mark::Name(name), bus: None })
+}
+
+/// The nodes of a Kafka cluster; `libs` is the directory of its jars.
+fn kafka_nodes(libs: &Path, target: &Target, ours: &Managed) -> Result<Vec<Launch>, TargetError> {
+    let ports = || Ok(kafka::Ports { client: free_port()?, controller: free_port()? });
+    let all = (0..ours.nodes).map(|_| ports()).collect::<Result<Vec<_>, TargetError>>()?;
+    let node = |own: &kafka::Ports| {
+        let place = Place::new(&target.name)?;
+        let config_text = kafka::properties(*own, &all, &place.path().join("data"), &ours.config);
+        place.write("server.properties", &config_text)?;
+        place.write("log4j.properties", kafka::LOG4J)?;
+        let script = place.write("start.sh", kafka::SCRIPT)?;
+        let words = [script.as_path(), libs, place.path()].map(text_of);
+        let argv =
+            ["/bin/sh".to_owned()].into_iter().chain(words).chain([kafka::cluster_id(all[0])]).collect();
+        let url = format!("kafka://127.0.0.1:{}", own.client);
+        let address = Address { system: System::Kafka, url, monitor: None };
+        Ok(Launch { argv, place, address, config_text, mark: Mark::Name(own.client.to_string()), bus: None })
+    };
+    all.iter().map(node).collect()
 }
 
 /// A path as an argument.

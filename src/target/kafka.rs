@@ -116,7 +116,7 @@ pub(super) fn properties(own: Ports, all: &[Ports], dir: &Path, user: &[(String,
         "process.roles=broker,controller\nnode.id={client}\ncontroller.quorum.voters={}\n\
          listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{client}\ncontroller.listener.names=CONTROLLER\n\
-         inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\nauto.create.topics.enable=false\n\
+         inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\nauto.create.topics.enable=false\ncontrolled.shutdown.enable=false\n\
          group.initial.rebalance.delay.ms=0\noffsets.topic.replication.factor={copies}\n\
          transaction.state.log.replication.factor={copies}\ntransaction.state.log.min.isr={}\n",
         voters.join(","),

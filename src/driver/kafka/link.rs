@@ -50,7 +50,6 @@ pub(super) fn config(servers: &str) -> ClientConfig {
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "500")
-        .set("allow.auto.create.topics", "false")
         .set("log.connection.close", "false");
     config
 }

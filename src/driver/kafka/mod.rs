@@ -132,6 +132,7 @@ impl Kafka {
         let commits = self.options.consumer == KafkaConsumer::Group;
         config
             .set("group.id", group)
+            .set("allow.auto.create.topics", "false")
             .set("enable.auto.commit", commits.to_string())
             .set("auto.commit.interval.ms", self.options.commit_interval.as_millis().max(1).to_string())
             .set("enable.auto.offset.store", "false")

@@ -7,8 +7,7 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{Client, RedisError, cmd};
 use tokio::time::timeout;
 
-use super::TargetError;
-use super::broker::READY_WITHIN;
+use super::{System, TargetError};
 
 /// Slots of every Redis cluster.
 const SLOTS: u32 = 16_384;
@@ -31,10 +30,11 @@ pub(super) struct Member {
 pub(super) async fn form(members: &[Member]) -> Result<(), TargetError> {
     let Some(first) = members.first() else { return Ok(()) };
     let failed = |what: String| TargetError::Unreachable { url: first.url.clone(), what };
-    match timeout(READY_WITHIN, join(members)).await {
+    let within = System::Redis.ready_within();
+    match timeout(within, join(members)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(failed(format!("the cluster can't be formed: {error}"))),
-        Err(_) => Err(failed(format!("the nodes did not agree on a cluster within {READY_WITHIN:?}"))),
+        Err(_) => Err(failed(format!("the nodes did not agree on a cluster within {within:?}"))),
     }
 }
 

@@ -277,8 +277,9 @@ impl Driver for Kafka {
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
-        let ends = control::ends(&self.control()?, &self.names(topology), self.options.partitions);
-        let ends = ends.await.map_err(|error| self.library_error(&error))?;
+        let (control, names) = (self.control()?, self.names(topology));
+        let ends = control::ends(&control, &names, self.options.partitions).await;
+        let ends = ends.map_err(|error| self.library_error(&error))?;
         let mut left = Leftovers::default();
         for receiver in 0..topology.receivers() {
             for topic in topology.topics_of_receiver(receiver) {

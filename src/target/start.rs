@@ -40,6 +40,11 @@ const LISTENING_LINE_MAX: u64 = 256;
 
 /// Makes the broker of a target with a server be there.
 pub(super) async fn start(target: &Target, system: System) -> Result<Broker, TargetError> {
+    if system == System::Kafka && !cfg!(feature = "kafka") {
+        let what = "this busmark was built without the driver kafka; \
+                    build it with: cargo install --path . --locked --features kafka";
+        return Err(TargetError::Unsupported { target: target.name.clone(), what: what.to_owned() });
+    }
     match &target.broker {
         scenario::Broker::External { url } => external(system, url).await,
         scenario::Broker::Managed(ours) => managed(target, ours).await,

@@ -401,3 +401,29 @@ fn the_victim_starts_brokers_and_waits() {
         std::future::pending::<()>().await;
     });
 }
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_busmark_without_the_driver_for_kafka_says_how_to_build_one() {
+    let kafka = DriverConfig::Kafka(scenario::KafkaOptions::default());
+    let error = block_on(Broker::start(&managed(kafka, &[]))).unwrap_err();
+    assert!(error.to_string().contains("--features kafka"), "{error}");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn a_managed_kafka_comes_answers_and_goes_and_leaves_nothing() {
+    let kafka = DriverConfig::Kafka(scenario::KafkaOptions::default());
+    let lines = [("num.io.threads", "3")];
+    block_on(async {
+        let broker = Broker::start(&managed(kafka, &lines)).await.unwrap();
+        let (dir, pid) = (dir_of(&broker), broker.pids()[0]);
+        assert_eq!(broker.version(), found(System::Kafka).version);
+        assert!(broker.url().starts_with("kafka://127.0.0.1:"), "{}", broker.url());
+        let settings = broker.effective_config();
+        assert!(settings.contains(&("num.io.threads".to_owned(), "3".to_owned())), "{settings:?}");
+        assert!(broker.sample().unwrap().rss_bytes > 50 << 20);
+        broker.stop().await.unwrap();
+        assert!(!dir.exists() && !alive(pid));
+    });
+}

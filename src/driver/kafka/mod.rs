@@ -116,7 +116,8 @@ impl Kafka {
             .set("linger.ms", (options.linger.as_secs_f64() * 1e3).to_string())
             .set("batch.size", options.batch_bytes.to_string())
             .set("compression.codec", compression)
-            .set("message.max.bytes", message_max(payload_max).to_string())
+            // Above the topics' limit, so that it is the broker who refuses.
+            .set("message.max.bytes", (message_max(payload_max) + AROUND_PAYLOAD).to_string())
             .set("message.timeout.ms", ANSWER_WITHIN_MS)
             .set("queue.buffering.max.messages", "1000000");
         if options.idempotence {

@@ -68,15 +68,18 @@ impl Case for Killed {
         let mut subscriber =
             within(driver.subscriber(&topology, &topology.subscriptions_on(0))).await.unwrap();
         let mut publisher = within(driver.publisher(&topology, 0)).await.unwrap();
+        let something_came = tokio::sync::Notify::new();
         let killing = async {
+            within(something_came.notified()).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
             stage.broker.kill().await;
         };
         let reading = async {
             let mut got = Got::new();
             loop {
-                if let Err(error) = next(&mut subscriber, &mut got).await {
-                    return (error, got);
+                match next(&mut subscriber, &mut got).await {
+                    Ok(_) => something_came.notify_one(),
+                    Err(error) => return (error, got),
                 }
             }
         };

@@ -82,7 +82,9 @@ pub(super) async fn create(control: &Control, servers: &str, wanted: &Wanted<'_>
         while !led(control, wanted).await.map_err(|error| of_library(servers, &error))? {
             ticks.tick().await;
         }
-        Ok(())
+        // A leader that was named may not know it yet, and would drop what asks for no answer: it answers once it does.
+        let ends = ends(control, &wanted.names, wanted.options.partitions).await;
+        ends.map(|_| ()).map_err(|error| of_library(servers, &error))
     };
     let late = |_| disconnected(format!("topics had no leader within {SETUP_LIMIT:?}"));
     timeout(SETUP_LIMIT, all_led).await.map_err(late)?

@@ -79,18 +79,29 @@ pub(super) async fn create(control: &Control, servers: &str, wanted: &Wanted<'_>
     }
     let mut ticks = interval(ASK_EVERY);
     let all_led = async {
-        while !led(control, wanted).await.map_err(|error| of_library(servers, &error))? {
+        loop {
+            match led(control, wanted).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) if is_not_yet(&error) => {}
+                Err(error) => return Err(of_library(servers, &error)),
+            }
             ticks.tick().await;
         }
-        // A leader that was named may not know it yet, and would drop what asks for no answer: it answers once it does.
-        let ends = ends(control, &wanted.names, wanted.options.partitions).await;
-        ends.map(|_| ()).map_err(|error| of_library(servers, &error))
     };
     let late = |_| disconnected(format!("topics had no leader within {SETUP_LIMIT:?}"));
     timeout(SETUP_LIMIT, all_led).await.map_err(late)?
 }
 
-/// Whether each partition of the topics has a leader.
+/// Whether a broker does not know yet what the controller has decided.
+fn is_not_yet(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition))
+}
+
+/// Whether each partition of the topics has a leader that knows it: one that was named a moment ago may not, and would drop
+/// what asks for no answer. It tells where a partition ends once it does.
 async fn led(control: &Control, wanted: &Wanted<'_>) -> Result<bool, KafkaError> {
     let known = metadata(control, SETUP_LIMIT).await?;
     let led = known.topics().iter().filter(|topic| {
@@ -99,7 +110,10 @@ async fn led(control: &Control, wanted: &Wanted<'_>) -> Result<bool, KafkaError>
             && partitions.len() == wanted.options.partitions as usize
             && partitions.iter().all(|partition| partition.leader() >= 0)
     });
-    Ok(led.count() >= wanted.names.all.len())
+    if led.count() < wanted.names.all.len() {
+        return Ok(false);
+    }
+    ends(control, &wanted.names, wanted.options.partitions).await.map(|_| true)
 }
 
 /// Makes sure that somebody answers.

@@ -262,7 +262,7 @@ impl DriverConfig {
         match self {
             Self::RedisPubsub(_) | Self::NatsCore(_) | Self::Jetstream(_) => true,
             Self::RedisCluster(options) => options.mode == ClusterMode::Classic,
-            Self::Loopback(_) | Self::RedisStreams(_) => false,
+            Self::Loopback(_) | Self::RedisStreams(_) | Self::Kafka(_) => false,
         }
     }
 

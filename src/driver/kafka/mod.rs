@@ -23,7 +23,9 @@ use rdkafka::topic_partition_list::Offset;
 use tokio::time::timeout;
 
 use super::socket::SETUP_LIMIT;
-use super::{Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers};
+use super::{
+    Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers, by_name_only,
+};
 use crate::scenario::{
     self, Compression, KAFKA_PARTITIONS_MAX, KafkaAcks, KafkaConsumer, KafkaFlush, KafkaOptions,
     Subscription, TopicId, Topology,
@@ -191,12 +193,14 @@ impl Driver for Kafka {
             ordered: true,
             replay: true,
             work_queue: options.consumer == KafkaConsumer::Group,
+            patterns: false,
             deviations,
         }
     }
 
     /// Deletes topics of earlier trials, and makes those of this one under names that were never used.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        by_name_only(NAME, topology)?;
         if topology.delivery == scenario::Delivery::WorkQueue && !self.guarantees().work_queue {
             return Err(fatal("without a group every reader gets every message")
                 .remedy("set options.consumer = \"group\""));

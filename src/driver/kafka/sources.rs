@@ -104,20 +104,17 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Delivery, Subscribe};
+    use crate::scenario::Subscribe;
 
     fn topology() -> Topology {
         Topology {
-            publishers: 1,
-            publisher_connections: 1,
             subscribers: 2,
             subscriber_connections: 2,
             topics: 6,
-            every_lane: false,
             subscribe: Subscribe::Paired,
-            delivery: Delivery::FanOut,
             payload_max: 16,
             prefix: "bm".to_owned(),
+            ..Topology::default()
         }
     }
 

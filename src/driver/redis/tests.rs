@@ -1,4 +1,5 @@
 use super::*;
+use crate::driver::readers;
 use crate::driver::socket::Place;
 use crate::scenario::{Delivery, Subscribe, Topology};
 

@@ -1,5 +1,6 @@
 //! Asks a Kafka broker: metadata and its configuration.
 
+#[cfg(feature = "kafka")]
 use std::time::Duration;
 
 use super::{Counters, Identity};
@@ -7,6 +8,7 @@ use super::{Counters, Identity};
 use crate::driver::kafka;
 
 /// Below the limit of a single question, so that its own words are told.
+#[cfg(feature = "kafka")]
 const WITHIN: Duration = Duration::from_millis(1500);
 
 /// Settings that bear on a measurement.

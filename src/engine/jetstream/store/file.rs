@@ -437,6 +437,13 @@ impl FileMedium {
         }
     }
 
+    /// Lets superfluous segments go with the next upkeep, however little was written since the last summary.
+    pub(super) fn make_room(&mut self) {
+        if !self.superfluous.is_empty() {
+            self.summary_size = 0;
+        }
+    }
+
     /// Whether a summary is to be written, which takes a moment when nothing is left to be written.
     pub(super) fn wants_upkeep(&self) -> bool {
         let settled = self.unwritten.is_empty() && self.removed.is_empty() && self.trimmed.is_none();

@@ -330,6 +330,13 @@ impl Store {
         }
     }
 
+    /// The disk is full: what is superfluous is to go with the next upkeep.
+    pub(super) fn make_room(&mut self) {
+        if let Medium::File(file) = &mut self.medium {
+            file.make_room();
+        }
+    }
+
     /// Whether there is upkeep that should not wait.
     pub(super) fn wants_upkeep(&self) -> bool {
         matches!(&self.medium, Medium::File(file) if file.wants_upkeep())

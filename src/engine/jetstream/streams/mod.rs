@@ -330,6 +330,9 @@ impl Streams {
         written?;
         if !self.ballast.is_held() && self.ballast_due <= times.now {
             self.ballast_due = times.now + BALLAST_EVERY;
+            // What nothing stands on any more is to make room, however little was written since.
+            self.all.iter_mut().for_each(|(_, stream)| stream.store.make_room());
+            self.upkeep_wanted = true;
             self.ballast.retake()?;
         }
         match self.failed.take() {

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use busmark::measure::{ReasonCode, TrialRecord};
+use busmark::measure::{AudienceRecord, ReasonCode, TrialRecord};
 use busmark::report::ResultsFolder;
 use busmark::scenario::{Broker, Scenario, shipped};
 use busmark::target::{self, System};
@@ -27,15 +27,20 @@ fn missing(scenario: &Scenario) -> Vec<&'static str> {
 
 /// Runs a shipped scenario once with some keys set; its trials, or `None` where a server is missing.
 fn run(name: &str, sets: &[&str]) -> Option<Vec<TrialRecord>> {
+    let dir = tempfile::tempdir().unwrap();
+    run_into(dir.path(), name, sets)
+}
+
+/// The same, with the results kept in a folder.
+fn run_into(dir: &Path, name: &str, sets: &[&str]) -> Option<Vec<TrialRecord>> {
     let missing = missing(&shipped::find(name).unwrap().scenario(&[]).unwrap());
     if !missing.is_empty() {
         assert!(std::env::var_os("CI").is_none(), "no {missing:?} here: type scripts/brokers");
         eprintln!("{name} NOT RUN: no {missing:?} here; type scripts/brokers");
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_busmark"));
-    command.args(["run", name, "--no-calibration", "--quiet", "--trials", "1", "--out"]).arg(dir.path());
+    command.args(["run", name, "--no-calibration", "--quiet", "--trials", "1", "--out"]).arg(dir);
     sets.iter().for_each(|set| {
         command.args(["--set", set]);
     });
@@ -43,7 +48,7 @@ fn run(name: &str, sets: &[&str]) -> Option<Vec<TrialRecord>> {
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    let records = records(dir.path(), &said);
+    let records = records(dir, &said);
     // A machine that is busy with other tests may keep the pacer waiting, or the rate from being reached: then an
     // expectation cannot be judged, and says so. One that fails is never excused.
     let late = |record: &TrialRecord| {
@@ -98,6 +103,31 @@ fn by_pattern_every_system_that_knows_patterns_delivers_everything() {
 }
 
 #[test]
+fn each_audience_is_accounted_for_by_itself() {
+    let Some(records) = run("patterns/audiences", &[]) else { return };
+    for record in &records {
+        let (counts, target) = (&record.counts, record.target.as_str());
+        let names: Vec<&str> = record.audiences.iter().map(|audience| audience.name.as_str()).collect();
+        assert_eq!(names, ["dashboards", "billing", "mail", "newcomer"]);
+        let sum = |of: fn(&AudienceRecord) -> u64| record.audiences.iter().map(of).sum::<u64>();
+        assert_eq!((sum(|one| one.expected), sum(|one| one.delivered)), (counts.expected, counts.delivered));
+        assert_eq!(sum(|one| one.missing), counts.lost + counts.pending_at_deadline, "{target}: {counts:?}");
+        for audience in &record.audiences {
+            let copies = if audience.name == "dashboards" { 2 } else { 1 };
+            assert_eq!(audience.expected, copies * counts.sent, "{target}: {audience:?}");
+            assert_eq!(audience.reordered.is_none(), audience.work_queue, "{target}: {audience:?}");
+            let missed = audience.name == "newcomer" && target == "nats";
+            assert_eq!(audience.missing > 0, missed, "{target}: {audience:?}");
+            assert_eq!(audience.missing, audience.missing_away, "{target}: {audience:?}");
+        }
+        // One second of four.
+        let newcomer = &record.audiences[3];
+        let share = newcomer.missing as f64 / newcomer.expected as f64;
+        assert!(target != "nats" || (share - 0.25).abs() < 0.05, "{newcomer:?}");
+    }
+}
+
+#[test]
 fn every_shape_is_offered_as_it_is_written() {
     // Messages that the measured phase of each pattern asks for.
     for (name, asked) in [
@@ -134,6 +164,41 @@ fn a_sweep_measures_every_point_of_every_target() {
     points.sort_unstable();
     points.dedup();
     assert_eq!((records.len(), points.len()), (16, 16), "{points:?}");
+}
+
+#[test]
+fn all_systems_stand_in_one_table_and_unlike_promises_are_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = ["workload.rate=2k/s", "phases.measure=1s", "phases.warm_up=500ms"];
+    let Some(records) = run_into(dir.path(), "systems", &small) else { return };
+    let names = ["redis", "valkey", "redis-streams", "nats-core", "jetstream-r1", "bundled"];
+    for name in names {
+        let counts = &of(&records, name).counts;
+        assert!(counts.delivered == counts.expected && counts.lost == 0, "{name}: {counts:?}");
+    }
+    let article = Command::new(env!("CARGO_BIN_EXE_busmark"))
+        .args(["report", "--format", "article"])
+        .arg(dir.path().join("latest"))
+        .output()
+        .unwrap();
+    let article = String::from_utf8_lossy(&article.stdout).into_owned();
+    for name in names {
+        let row = article.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap_or_default();
+        assert!(row.contains("(not alike)") && row.contains("212 USD"), "{name}: {row}\n{article}");
+    }
+    assert!(article.contains("**Not alike:**"), "{article}");
+}
+
+#[test]
+fn ten_thousand_publishers_share_eight_connections() {
+    let Some(records) = run("patterns/many-publishers", &["workload.rate=20k/s", "phases.measure=2s"]) else {
+        return;
+    };
+    for record in &records {
+        let counts = &record.counts;
+        assert_eq!((record.publishers, counts.sent, counts.lost), (10_000, 40_000, 0), "{counts:?}");
+        assert!(record.latencies.send_lag.is_some() && record.latencies.pacer_lag.is_some());
+    }
 }
 
 #[test]
@@ -208,6 +273,41 @@ fn events_take_effect_and_their_outage_is_measured() {
     assert!(record.outage.unwrap().seconds > 1.5, "{:?}", record.outage);
     assert!(record.counts.disconnects >= 4, "{:?}", record.counts);
     assert!(record.counts.delivered > 5000, "what came before stays: {:?}", record.counts);
+}
+
+#[test]
+fn a_stream_whose_leader_is_killed_has_an_outage_and_loses_nothing_it_had_acknowledged() {
+    let Some(records) = run("patterns/leader-kill", &[]) else { return };
+    let (record, counts) = (&records[0], &records[0].counts);
+    let event = &record.events[0];
+    assert!(event.failure.is_none() && event.what.ends_with(", the leader"), "{event:?}");
+    assert_eq!(counts.acked_lost, Some(0), "{counts:?}");
+    for outage in [record.outage, record.answer_outage] {
+        let outage = outage.unwrap();
+        assert!((0.5..16.0).contains(&outage.seconds), "{outage:?}");
+        assert!((outage.from_s - event.began_s).abs() < 1.0, "{outage:?} {event:?}");
+    }
+    assert!(counts.disconnects > 0, "those connected to the leader lost their connection: {counts:?}");
+    assert!(counts.delivered > counts.expected * 8 / 10, "{counts:?} {:?}", record.notes);
+    eprintln!(
+        "leader killed: outage {:?}, unknown {}, redelivered {}, acked loss {:?}",
+        record.answer_outage, counts.unknown, counts.redelivered, counts.acked_lost
+    );
+}
+
+#[test]
+fn clients_of_a_dead_master_go_on_at_another_and_sharded_topics_of_its_slots_are_refused() {
+    let Some(records) = run("patterns/master-kill", &[]) else { return };
+    assert!(records.iter().all(|record| record.events[0].failure.is_none()));
+    let classic = of(&records, "classic");
+    let outage = classic.outage.unwrap();
+    assert!((0.004..3.0).contains(&outage.seconds), "they connect to another node: {outage:?}");
+    assert!(classic.counts.disconnects > 0 && classic.counts.lost_away > 0, "{:?}", classic.counts);
+    assert!(classic.counts.delivered > classic.counts.expected * 7 / 10, "{:?}", classic.counts);
+    let sharded = of(&records, "sharded");
+    assert!(sharded.outage.unwrap().seconds > 4.0, "its topics stay away: {:?}", sharded.outage);
+    assert!(sharded.counts.rejected > 0, "{:?}", sharded.counts);
+    assert!(sharded.notes.iter().any(|note| note.contains("publishing sockets to a node broke")));
 }
 
 #[test]

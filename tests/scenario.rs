@@ -58,6 +58,31 @@ fn mistakes(text: &str, sets: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn audiences_are_the_subscribers_and_each_rule_on_them_is_named() {
+    let with = |workload: &str, audiences: &str, driver: &str| {
+        let text = format!(
+            "name = \"audiences\"\n[workload]\n{workload}\n{audiences}\n[[target]]\nname = \"x\"\ndriver = \"{driver}\"\n"
+        );
+        Scenario::parse(&text, "audiences", &[]).map_err(|error| error.to_string())
+    };
+    let two = "[[audience]]\nname = \"a\"\nsubscribers = 2\n[[audience]]\nname = \"b\"\ndelivery = \"work_queue\"\n";
+    let scenario = with("", two, "nats-core").unwrap();
+    assert_eq!((scenario.workload.subscribers, scenario.workload.audiences.len()), (3, 2));
+    assert_eq!(Scenario::parse(&scenario.to_toml(), "again", &[]).unwrap(), scenario);
+    for (workload, audiences, driver, wrong) in [
+        ("subscribers = 4", two, "nats-core", "workload.subscribers"),
+        ("subscribe = \"paired\"", two, "nats-core", "workload.subscribe"),
+        ("delivery = \"work_queue\"", two, "nats-core", "workload.delivery"),
+        ("payload = \"8B\"", two, "nats-core", "workload.payload"),
+        ("", &two.replace("\"b\"", "\"a\""), "nats-core", "audience[1].name"),
+        ("", two, "redis-pubsub", "can't be a work queue"),
+    ] {
+        let error = with(workload, audiences, driver).unwrap_err();
+        assert!(error.contains(wrong), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn only_systems_with_patterns_are_subscribed_to_by_pattern() {
     let by_pattern = |driver: &str, options: &str| {
         let text = format!(

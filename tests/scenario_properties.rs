@@ -120,6 +120,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             subscribe: if paired { Subscribe::Paired } else { Subscribe::All },
             subscribe_by: SubscribeBy::Name,
             delivery: Delivery::FanOut,
+            audiences: Vec::new(),
             rate,
             arrival,
             in_flight,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::scenario::{
     Broker, Delivery, DriverConfig, Extent, JetstreamOptions, NatsCoreOptions, Phases, Rate,
-    RedisPubsubOptions, Scenario, SubscribeBy, Target, Trials, Workload,
+    RedisPubsubOptions, Scenario, SubscribeBy, Target, Topology, Trials, Workload,
 };
 use crate::target;
 use crate::trial::{self, TrialError, TrialOutcome, TrialPlan};
@@ -158,6 +158,13 @@ fn measure(
     scenario.workload.in_flight = scenario.workload.in_flight.max(10_000);
     // The peer matches nothing: it is subscribed to by name.
     scenario.workload.subscribe_by = SubscribeBy::Name;
+    // Nor has it audiences: each receiver of theirs is a subscriber of its own.
+    if !scenario.workload.audiences.is_empty() {
+        let receivers = Topology::of(&scenario.workload, "").receivers();
+        scenario.workload.audiences.clear();
+        scenario.workload.subscribers = receivers;
+        scenario.workload.subscriber_connections = scenario.workload.subscriber_connections.min(receivers);
+    }
     // The peer has no groups: a work queue is measured as fan-out to one of each group.
     if scenario.workload.delivery == Delivery::WorkQueue {
         scenario.workload.delivery = Delivery::FanOut;

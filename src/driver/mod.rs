@@ -75,6 +75,15 @@ pub trait Driver: Clone + Send + 'static {
     /// `Disconnected` if the system can't be reached any more.
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError>;
 
+    /// The name, as that server calls itself, of the server that leads what is replicated; `None` where nothing is
+    /// led.
+    ///
+    /// # Errors
+    /// `Disconnected` if nobody answers, `Fatal` if what is led is gone.
+    async fn leader(&self, _topology: &Topology) -> Result<Option<String>, DriverError> {
+        Ok(None)
+    }
+
     /// What its connections met on the way that a reader of the result has to know, such as redirections, in
     /// words; asked for when they are gone. Empty where nothing happened.
     fn remarks(&self) -> Vec<String> {

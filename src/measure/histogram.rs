@@ -217,6 +217,14 @@ impl CoarseHistogram {
         self.total += 1;
     }
 
+    /// Adds what another one has recorded.
+    pub fn merge(&mut self, other: &Self) {
+        for (own, theirs) in self.counts.iter_mut().zip(other.counts.iter()) {
+            *own = own.saturating_add(*theirs);
+        }
+        self.total += other.total;
+    }
+
     /// Samples recorded.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! Imports no other room: the caller tells it who publishes on which lane and which receiver expects it.
 
+mod audience;
 mod books;
 mod closing;
 mod conditions;
@@ -28,6 +29,7 @@ mod trail;
 pub mod verdict;
 mod window;
 
+pub use audience::{AudienceRecord, Heard, close_audience};
 pub use books::{ANSWERS, Answer, Books, FATES, Fate, Table};
 pub use closing::{Closing, close_books, close_counting};
 pub use conditions::Conditions;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audience::AudienceRecord;
 use super::books::Books;
 use super::quantile::{Quantile, Quantiles};
 
@@ -59,6 +60,9 @@ pub struct TrialRecord {
     /// The largest backlog, and how it went away.
     #[serde(default)]
     pub backlog: Option<Backlog>,
+    /// What each audience got; empty where all subscribers are one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<AudienceRecord>,
     /// What was done to the broker.
     #[serde(default)]
     pub events: Vec<EventRecord>,

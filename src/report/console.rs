@@ -8,7 +8,7 @@ use super::loaded::Loaded;
 use super::rows::{self, Row};
 use super::summary::Headline;
 use crate::gate::{Answer, Judgement};
-use crate::measure::{Grade, TrialRecord};
+use crate::measure::{AudienceRecord, Grade, TrialRecord};
 
 /// Where a text will be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +164,7 @@ fn below(run: &Loaded, judgements: &[Judgement]) -> String {
         "Not alike: these targets promise different things, so their figures answer different questions:",
         groups,
     );
+    section(&mut text, "Audiences:", audiences(run).into_iter());
     section(&mut text, "Expectations:", judgements.iter().map(judged));
     section(&mut text, "Notes:", notes(run).into_iter());
     section(&mut text, "About this folder:", run.warnings.iter().cloned());
@@ -187,6 +188,30 @@ fn judged(judgement: &Judgement) -> String {
     let point = if judgement.point.is_empty() { String::new() } else { format!(" at {}", judgement.point) };
     let Judgement { text, target, answer, reason, .. } = judgement;
     format!("{mark} {target}{point}: {text}: {}: {reason}", answer.name())
+}
+
+/// What each audience of each trial got, a line each.
+pub(super) fn audiences(run: &Loaded) -> Vec<String> {
+    let records = run.trials.iter().map(|trial| &trial.record);
+    let line = |record: &TrialRecord, audience: &AudienceRecord| {
+        let kind = if audience.work_queue { "work queue" } else { "fan-out" };
+        let p99 = audience.delivery_time_us_p99.map_or_else(String::new, |p99| format!(", p99 {p99} µs"));
+        let reordered =
+            audience.reordered.map_or_else(String::new, |reordered| format!(", {reordered} reordered"));
+        format!(
+            "{} trial {}: {} ({kind} of {}): {} of {} delivered, {} missing, {} duplicate, {} redelivered{reordered}{p99}",
+            record.target,
+            record.trial,
+            audience.name,
+            audience.subscribers,
+            audience.delivered,
+            audience.expected,
+            audience.missing,
+            audience.duplicate,
+            audience.redelivered,
+        )
+    };
+    records.flat_map(|record| record.audiences.iter().map(move |audience| line(record, audience))).collect()
 }
 
 /// Notes of the trials, deviations of the clients and targets left out, each once.

@@ -19,6 +19,7 @@ pub(super) const SUMMARY_CSV: &str = "summary.csv";
 pub(super) const PERCENTILES_CSV: &str = "percentiles.csv";
 pub(super) const TIMELINE_CSV: &str = "timeline.csv";
 pub(super) const SLOWEST_CSV: &str = "slowest.csv";
+pub(super) const AUDIENCES_CSV: &str = "audiences.csv";
 pub(super) const REPORT_HTML: &str = "report.html";
 pub(super) const GATE_JSON: &str = "gate.json";
 pub(super) const CHARTS: &str = "charts";
@@ -131,7 +132,9 @@ impl ResultsFolder {
             (TIMELINE_CSV, tables::timeline),
             (SLOWEST_CSV, tables::slowest),
         ];
-        for (name, table) in all {
+        let audiences = self.trials.iter().any(|trial| !trial.record.audiences.is_empty());
+        let audiences = audiences.then_some((AUDIENCES_CSV, tables::audiences as Table));
+        for (name, table) in all.into_iter().chain(audiences) {
             let path = self.dir.join(name);
             let content = table(&self.trials).map_err(|error| ReportError::damaged(&path, error))?;
             files::replace(&path, &content)?;

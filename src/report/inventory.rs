@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
 use super::folder::{
-    CHARTS, GATE_JSON, MANIFEST, PERCENTILES_CSV, REPORT_HTML, ResultsFolder, SLOWEST_CSV, SUMMARY_CSV,
-    SUMMARY_JSON, TIMELINE_CSV,
+    AUDIENCES_CSV, CHARTS, GATE_JSON, MANIFEST, PERCENTILES_CSV, REPORT_HTML, ResultsFolder, SLOWEST_CSV,
+    SUMMARY_CSV, SUMMARY_JSON, TIMELINE_CSV,
 };
 use super::loaded::read_manifest;
 use crate::measure::Grade;
@@ -176,13 +176,14 @@ fn sort_into(
 }
 
 fn is_own(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         MANIFEST,
         SUMMARY_CSV,
         SUMMARY_JSON,
         PERCENTILES_CSV,
         TIMELINE_CSV,
         SLOWEST_CSV,
+        AUDIENCES_CSV,
         REPORT_HTML,
         GATE_JSON,
     ];

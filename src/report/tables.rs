@@ -84,6 +84,46 @@ const TIMELINE_COLUMNS: [&str; 12] = [
     "offered_per_s",
 ];
 
+/// `audiences.csv`: what each audience of every trial got.
+pub(super) fn audiences(trials: &[Trial]) -> Result<Vec<u8>, csv::Error> {
+    let header = [TRIAL.as_slice(), &AUDIENCE_COLUMNS].concat();
+    let rows = trials.iter().flat_map(|trial| {
+        trial.record.audiences.iter().map(move |audience| {
+            let own = [
+                audience.name.clone(),
+                if audience.work_queue { "work_queue" } else { "fan_out" }.to_owned(),
+                audience.subscribers.to_string(),
+                audience.expected.to_string(),
+                audience.delivered.to_string(),
+                audience.missing.to_string(),
+                audience.missing_away.to_string(),
+                audience.duplicate.to_string(),
+                audience.redelivered.to_string(),
+                text(audience.reordered),
+                audience.corrupt.to_string(),
+                audience.delivery_time_us_p99.map_or_else(String::new, |p99| p99.to_string()),
+            ];
+            trial_cells(&trial.record).into_iter().chain(own)
+        })
+    });
+    files::csv(&header, rows)
+}
+
+const AUDIENCE_COLUMNS: [&str; 12] = [
+    "audience",
+    "delivery",
+    "subscribers",
+    "expected",
+    "delivered",
+    "missing",
+    "missing_away",
+    "duplicate",
+    "redelivered",
+    "reordered",
+    "corrupt",
+    "delivery_time_us_p99",
+];
+
 /// `slowest.csv`: the slowest messages of every trial, with when each stage was reached.
 pub(super) fn slowest(trials: &[Trial]) -> Result<Vec<u8>, csv::Error> {
     let header = [TRIAL.as_slice(), &SLOWEST_COLUMNS].concat();

@@ -38,6 +38,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
     let rules = Rules { root, problems };
     connections(&rules, &scenario.workload);
     actors(&rules, &scenario.workload);
+    check_happenings::audiences(&rules, &scenario.workload);
     lengths(&rules, scenario);
     traffic(&rules, scenario);
     check_happenings::check(&rules, scenario);
@@ -168,7 +169,7 @@ fn traffic(rules: &Rules<'_>, scenario: &Scenario) {
 }
 
 /// Smallest payload of several sizes: a stamp's length.
-const STAMPED_MIN: usize = 16;
+pub(super) const STAMPED_MIN: usize = 16;
 
 fn lengths(rules: &Rules<'_>, scenario: &Scenario) {
     let phases = &scenario.phases;
@@ -345,7 +346,7 @@ fn jetstream(rules: &Rules<'_>, path: &str, target: &Target, options: &Jetstream
 fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) {
     let driver = format!("{path}.driver");
     let name = target.driver.name();
-    let queue = workload.delivery == Delivery::WorkQueue;
+    let queue = workload.has_queue();
     if let DriverConfig::RedisStreams(options) = &target.driver {
         let consumer = format!("{path}.options.consumer");
         rules.refuse(
@@ -379,7 +380,8 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
         check_kafka::capable(rules, path, options, workload);
     }
     if let DriverConfig::Jetstream(options) = &target.driver {
-        let several = !queue && workload.subscribers > 1 && !one_each(workload);
+        let several =
+            workload.audiences.len() > 1 || (!queue && workload.subscribers > 1 && !one_each(workload));
         rules.refuse(several && options.retention == Retention::WorkQueue, &[&format!("{path}.options.retention"), "workload.delivery"], || {
             "a work-queue stream hands each message to one consumer; allowed with delivery = \"work_queue\", or one subscriber a topic".to_owned()
         });

@@ -1,8 +1,10 @@
 //! Rules on what happens while a trial runs.
 
 use super::broker::Broker;
-use super::check::Rules;
-use super::model::{Extent, Rate, Scenario};
+use super::check::{Rules, STAMPED_MIN};
+use super::happenings::EventNode;
+use super::model::{Delivery, DriverConfig, Extent, Rate, Scenario, Subscribe, Workload};
+use super::spec::ACTORS_MAX;
 
 /// Applies them.
 pub(super) fn check(rules: &Rules<'_>, scenario: &Scenario) {
@@ -35,14 +37,24 @@ fn events(rules: &Rules<'_>, scenario: &Scenario) {
             rules.refuse(nodes == 0, &[&key("target"), "target"], || {
                 format!("`{}` has no process of ours; name another target", target.name)
             });
-            rules.refuse(nodes > 0 && event.node >= nodes, &[&key("node"), "target"], || {
-                format!(
-                    "`{}` has no node {}; allowed is 0 to {}",
-                    target.name,
-                    event.node,
-                    nodes.saturating_sub(1)
-                )
-            });
+            match event.node {
+                EventNode::Number(number) => {
+                    rules.refuse(nodes > 0 && number >= nodes, &[&key("node"), "target"], || {
+                        let (name, last) = (&target.name, nodes.saturating_sub(1));
+                        format!("`{name}` has no node {number}; allowed is 0 to {last}")
+                    });
+                }
+                EventNode::Leader => {
+                    let led =
+                        matches!(&target.driver, DriverConfig::Jetstream(options) if options.replicas > 1);
+                    rules.refuse(!led, &[&key("node"), "target"], || {
+                        let name = &target.name;
+                        format!(
+                            "`{name}` has no leader; allowed are numbers, or jetstream with replicas above 1"
+                        )
+                    });
+                }
+            }
         }
     }
 }
@@ -81,4 +93,37 @@ fn comings_and_goings(rules: &Rules<'_>, scenario: &Scenario) {
         });
         rules.refuse(overlaps, &[&key], || "another [[behaviour]] concerns the same subscribers".to_owned());
     }
+}
+
+/// Subscribers that read the same traffic each in their own way.
+pub(super) fn audiences(rules: &Rules<'_>, workload: &Workload) {
+    let audiences = &workload.audiences;
+    if audiences.is_empty() {
+        return;
+    }
+    for (index, audience) in audiences.iter().enumerate() {
+        let key = format!("audience[{index}].name");
+        let taken = audiences[..index].iter().any(|other| other.name == audience.name);
+        rules.refuse(taken, &[&key], || {
+            format!("`{}` names another audience already; names have to differ", audience.name)
+        });
+    }
+    let together: u64 = audiences.iter().map(|audience| u64::from(audience.subscribers)).sum();
+    rules.refuse(together > ACTORS_MAX, &["audience"], || {
+        format!("{together} subscribers in all audiences; allowed is up to {ACTORS_MAX}")
+    });
+    let subscribers = workload.subscribers;
+    rules.refuse(u64::from(subscribers) != together, &["workload.subscribers", "audience"], || {
+        format!("{subscribers} are not the {together} subscribers of all audiences; allowed is {together}, or nothing")
+    });
+    rules.refuse(workload.subscribe != Subscribe::All, &["workload.subscribe", "audience"], || {
+        "an audience reads all topics; allowed with audiences: `all`".to_owned()
+    });
+    rules.refuse(workload.delivery != Delivery::FanOut, &["workload.delivery", "audience"], || {
+        "each audience says its own delivery; allowed with audiences: `fan_out`, or nothing".to_owned()
+    });
+    let smallest = workload.payload.min();
+    rules.refuse(smallest < STAMPED_MIN, &["workload.payload", "audience"], || {
+        format!("{smallest} bytes are too few to tell whose delivery one is; allowed with audiences is {STAMPED_MIN}B or more")
+    });
 }

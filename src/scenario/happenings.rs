@@ -11,12 +11,21 @@ pub struct Event {
     pub at: Duration,
     /// What is done.
     pub action: Action,
-    /// Which server of the broker, from 0.
-    pub node: u32,
+    /// Which server of the broker.
+    pub node: EventNode,
     /// How long a pause lasts, or how long a restarted server stays away.
     pub lasting: Duration,
     /// The target it concerns; each of them if absent.
     pub target: Option<String>,
+}
+
+/// Which server of a broker something is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventNode {
+    /// The one with this number, from 0.
+    Number(u32),
+    /// The one that leads the replicated stream when the time has come.
+    Leader,
 }
 
 /// What is done to a broker.

@@ -35,7 +35,7 @@ mod words;
 
 pub use broker::{Broker, Managed, Server, Transport};
 pub use expect::{Compare, Expect, ExpectError, MetricOf, Right};
-pub use happenings::{Action, Behaviour, Churn, Event};
+pub use happenings::{Action, Behaviour, Churn, Event, EventNode};
 pub use metric::{Metric, MetricKind};
 pub use model::*;
 pub use options::*;

@@ -66,6 +66,8 @@ pub struct Workload {
     pub subscribe_by: SubscribeBy,
     /// One copy for each subscriber, or one copy for all of them together.
     pub delivery: Delivery,
+    /// Subscribers that read the same traffic each in their own way; empty where all are one audience.
+    pub audiences: Vec<Audience>,
     /// Offered rate, all publishers together.
     pub rate: Rate,
     /// How the rate changes over the measured phase.
@@ -83,6 +85,26 @@ pub struct Workload {
     pub reconnect: Option<Duration>,
     /// Connections that are closed and opened again all the time.
     pub churn: Churn,
+}
+
+/// Subscribers that read all topics together, beside others who do so in their own way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    /// Unique in the scenario; `[A-Za-z0-9._-]+`.
+    pub name: String,
+    /// How many of the scenario's subscribers they are, at least 1; audiences follow one on the other.
+    pub subscribers: u32,
+    /// One copy for each of them, or one for all of them together.
+    pub delivery: Delivery,
+}
+
+impl Workload {
+    /// Whether any subscribers share their messages among them.
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        let queue = |audience: &Audience| audience.delivery == Delivery::WorkQueue;
+        self.delivery == Delivery::WorkQueue || self.audiences.iter().any(queue)
+    }
 }
 
 /// What the bytes behind the stamp are.

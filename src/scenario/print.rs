@@ -7,7 +7,7 @@ use crate::units;
 
 use super::broker::{Broker, Managed};
 use super::expect::Expect;
-use super::happenings::{Action, Behaviour, Event};
+use super::happenings::{Action, Behaviour, Event, EventNode};
 use super::model::{Arrival, Delay, DriverConfig, Extent, Fill, Phases, Rate, Scenario, Target, Workload};
 use super::options::{JetstreamOptions, LoopbackOptions, Sync};
 use super::options_kafka::KafkaOptions;
@@ -25,6 +25,12 @@ impl Scenario {
         out.set("description", self.description.as_str());
         out.head("[workload]");
         workload(&mut out, &self.workload, !self.sweep.axes.is_empty());
+        for audience in &self.workload.audiences {
+            out.head("[[audience]]");
+            out.set("name", audience.name.as_str());
+            out.set("subscribers", i64::from(audience.subscribers));
+            out.set("delivery", audience.delivery.word());
+        }
         out.head("[phases]");
         phases(&mut out, &self.phases);
         out.head("[trials]");
@@ -88,7 +94,10 @@ fn inline<'a>(pairs: impl IntoIterator<Item = (&'a str, toml_edit::Value)>) -> t
 fn event(out: &mut Page, event: &Event) {
     out.span("at", event.at);
     out.set("do", event.action.word());
-    out.set("node", i64::from(event.node));
+    match event.node {
+        EventNode::Number(number) => out.set("node", i64::from(number)),
+        EventNode::Leader => out.set("node", "leader"),
+    }
     if event.action != Action::Kill {
         out.span("for", event.lasting);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::document::{Node, Value};
 use super::expect::{Expect, Right};
-use super::model::{Extent, Fill, Phases, Scenario, Trials, Workload};
+use super::model::{Audience, Extent, Fill, Phases, Scenario, Trials, Workload};
 use super::read_happenings;
 use super::read_target::target;
 use super::read_traffic;
@@ -33,7 +33,7 @@ pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
     Scenario {
         name: name(&top),
         description: top.text("description").unwrap_or_default(),
-        workload: workload(&section("workload", spec::WORKLOAD)),
+        workload: workload(&section("workload", spec::WORKLOAD), audiences(&top)),
         phases: phases(&section("phases", spec::PHASES)),
         trials: Trials { count: trials.count("count", 1), seed: trials.whole("seed", 0) },
         targets: top
@@ -69,9 +69,22 @@ fn name(top: &Reader<'_>) -> String {
     name
 }
 
-fn workload(table: &Reader<'_>) -> Workload {
+fn audiences(top: &Reader<'_>) -> Vec<Audience> {
+    let audience = |(path, node): (String, _)| {
+        let table = top.item(&path, node, spec::AUDIENCE);
+        Audience {
+            name: table.text("name").unwrap_or_default(),
+            subscribers: table.count("subscribers", 1),
+            delivery: table.word("delivery"),
+        }
+    };
+    top.items("audience").into_iter().map(audience).collect()
+}
+
+fn workload(table: &Reader<'_>, audiences: Vec<Audience>) -> Workload {
     let publishers = table.count("publishers", 1);
-    let subscribers = table.count("subscribers", 1);
+    let together = audiences.iter().fold(0u32, |sum, audience| sum.saturating_add(audience.subscribers));
+    let subscribers = table.count("subscribers", if audiences.is_empty() { 1 } else { together });
     Workload {
         payload: read_traffic::payload(table),
         fill: fill(table),
@@ -86,6 +99,7 @@ fn workload(table: &Reader<'_>) -> Workload {
         subscribe: table.word("subscribe"),
         subscribe_by: table.word("subscribe_by"),
         delivery: table.word("delivery"),
+        audiences,
         rate: table.rate("rate"),
         shape: read_traffic::shape(table),
         arrival: read_traffic::arrival(table),

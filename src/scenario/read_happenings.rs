@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::Value;
-use super::happenings::{Action, Behaviour, Churn, Event};
+use super::happenings::{Action, Behaviour, Churn, Event, EventNode};
 use super::model::Delay;
 use super::reader::Reader;
 use super::spec;
@@ -20,9 +20,20 @@ pub(super) fn event(table: &Reader<'_>) -> Event {
     Event {
         at: table.span("at").unwrap_or_default(),
         action,
-        node: table.count("node", 0),
+        node: event_node(table),
         lasting: if table.has("for") { table.span("for").unwrap_or_default() } else { Duration::ZERO },
         target: if table.has("target") { table.text("target") } else { None },
+    }
+}
+
+fn event_node(table: &Reader<'_>) -> EventNode {
+    match table.node("node").map(|node| node.value) {
+        Some(Value::Text(text)) if text == "leader" => EventNode::Leader,
+        Some(Value::Text(text)) => {
+            table.unknown_word("node", &text, &["leader", "a number"]);
+            EventNode::Number(0)
+        }
+        _ => EventNode::Number(table.count("node", 0)),
     }
 }
 

@@ -177,7 +177,15 @@ impl<'a> Reader<'a> {
     /// A whole number within the limits of its key, or else `absent`.
     pub(super) fn whole(&self, name: &str, absent: u64) -> u64 {
         let Some(node) = self.node(name) else { return absent };
-        let Some(Kind::Whole { min, max }) = self.key(name).map(|key| &key.kind) else { return absent };
+        let limits = |kind: &'static Kind| match kind {
+            Kind::Whole { min, max } => Some((min, max)),
+            _ => None,
+        };
+        let limits = match self.key(name).map(|key| &key.kind) {
+            Some(Kind::AnyOf(forms)) => forms.iter().find_map(limits),
+            kind => kind.and_then(limits),
+        };
+        let Some((min, max)) = limits else { return absent };
         match node.value {
             Value::Whole(number) if u64::try_from(number).is_ok_and(|n| (*min..=*max).contains(&n)) => {
                 number.unsigned_abs()

@@ -118,6 +118,12 @@ pub(super) static SCENARIO: &[Key] = &[
     ),
     key("description", Kind::Text, Default::Is("\"\""), "One sentence for lists and reports."),
     key("workload", Kind::Table(WORKLOAD), Default::Is("{}"), "The traffic."),
+    key(
+        "audience",
+        Kind::List { min: 0, of: &Kind::Table(AUDIENCE) },
+        Default::Is("[]"),
+        "Subscribers that read the same traffic in their own way, one [[audience]] each; all are one audience if there is none.",
+    ),
     key("phases", Kind::Table(PHASES), Default::Is("{}"), "Warm-up, measurement and drain."),
     key("trials", Kind::Table(TRIALS), Default::Is("{}"), "How often, and from which seed."),
     key(
@@ -171,7 +177,7 @@ pub(super) static WORKLOAD: &[Key] = &[
     key(
         "subscribers",
         Kind::Whole { min: 0, max: ACTORS_MAX },
-        Default::Is("1"),
+        Default::Depends("those of all audiences, or 1"),
         "Logical subscribers; 0 measures publishing alone.",
     ),
     key(
@@ -245,6 +251,23 @@ pub(super) static WORKLOAD: &[Key] = &[
     ),
     key("publisher_churn", PER_SECOND, Default::Is("0.0"), "The same for publishing connections."),
     key("churn_away", Kind::Span, Default::Is("\"100ms\""), "How long each of them stays away."),
+];
+
+/// `[[audience]]`; each reads all topics.
+pub(super) static AUDIENCE: &[Key] = &[
+    key("name", Kind::Name { punctuation: "-._" }, Default::Required, "Unique in the scenario."),
+    key(
+        "subscribers",
+        COUNT,
+        Default::Is("1"),
+        "How many of the subscribers they are, in the order of the file.",
+    ),
+    key(
+        "delivery",
+        Kind::Word(words::<Delivery>),
+        Default::Is("\"fan_out\""),
+        "One copy for each of them, or one for all of them together.",
+    ),
 ];
 
 /// `payload = { … }`: `weighted`, `from` with `to`, or `lognormal` with `sigma` and `max`.
@@ -387,7 +410,12 @@ pub(super) static EVENT: &[Key] = &[
         Default::Required,
         "SIGKILL; SIGSTOP and, after a while, SIGCONT; or SIGKILL and, after a while, a new start with the same data.",
     ),
-    key("node", Kind::Whole { min: 0, max: 63 }, Default::Is("0"), "Which server of the broker."),
+    key(
+        "node",
+        Kind::AnyOf(&[Kind::Whole { min: 0, max: 63 }, Kind::Literal("leader")]),
+        Default::Is("0"),
+        "Which server of the broker, or the one that leads the replicated stream by then.",
+    ),
     key("for", Kind::Span, Default::Absent, "How long a pause lasts, or a restarted server stays away (0s)."),
     key("target", Kind::Text, Default::Absent, "The target it concerns; each of them if absent."),
 ];

@@ -5,7 +5,9 @@
 //! and T topics there are max(P, T) lanes, lane l being publisher l mod P on topic l mod T; where every publisher
 //! writes to every topic there are P × T, lane l being publisher l / T on topic l mod T.
 
-use super::model::{Delivery, Subscribe, SubscribeBy, Workload};
+use std::ops::Range;
+
+use super::model::{Audience, Delivery, Subscribe, SubscribeBy, Workload};
 use super::traffic::TopicChoice;
 
 /// Index of a topic, 0 to topics − 1.
@@ -48,10 +50,20 @@ pub struct Topology {
     pub by: SubscribeBy,
     /// One copy per subscriber or per group.
     pub delivery: Delivery,
+    /// Subscribers with a delivery of their own each, all of whom read all topics; empty where all are one audience.
+    pub audiences: Vec<Audience>,
     /// Largest payload in bytes.
     pub payload_max: usize,
     /// Starts every topic name; ASCII without separators that a broker gives a meaning.
     pub prefix: String,
+}
+
+/// An audience among the others.
+#[derive(Debug)]
+struct Part {
+    subscribers: Range<u32>,
+    receivers: Range<u32>,
+    delivery: Delivery,
 }
 
 /// Digits of the index at the end of a topic name.
@@ -70,6 +82,7 @@ impl Default for Topology {
             subscribe: Subscribe::All,
             by: SubscribeBy::Name,
             delivery: Delivery::FanOut,
+            audiences: Vec::new(),
             payload_max: 64,
             prefix: "busmark-t".to_owned(),
         }
@@ -90,6 +103,7 @@ impl Topology {
             subscribe: workload.subscribe,
             by: workload.subscribe_by,
             delivery: workload.delivery,
+            audiences: workload.audiences.clone(),
             payload_max: workload.payload.max(),
             prefix: prefix.to_owned(),
         }
@@ -144,23 +158,84 @@ impl Topology {
         (connection..self.publishers).step_by(self.publisher_connections.max(1) as usize)
     }
 
+    /// The audiences with their subscribers and receivers; one of all where none is named.
+    fn parts(&self) -> Vec<Part> {
+        if self.audiences.is_empty() {
+            let receivers = match (self.delivery, self.subscribe) {
+                (Delivery::FanOut, _) => self.subscribers,
+                (Delivery::WorkQueue, Subscribe::All) => self.subscribers.min(1),
+                (Delivery::WorkQueue, Subscribe::Paired) => self.subscribers.min(self.topics),
+            };
+            return vec![Part {
+                subscribers: 0..self.subscribers,
+                receivers: 0..receivers,
+                delivery: self.delivery,
+            }];
+        }
+        let mut next = (0, 0);
+        let part = |audience: &Audience| {
+            let receivers = match audience.delivery {
+                Delivery::FanOut => audience.subscribers,
+                Delivery::WorkQueue => audience.subscribers.min(1),
+            };
+            let (subscriber, receiver) = next;
+            next = (subscriber + audience.subscribers, receiver + receivers);
+            Part { subscribers: subscriber..next.0, receivers: receiver..next.1, delivery: audience.delivery }
+        };
+        self.audiences.iter().map(part).collect()
+    }
+
     /// Receivers whose deliveries are expected one by one: subscribers, or groups of them.
     #[must_use]
     pub fn receivers(&self) -> u32 {
-        match (self.delivery, self.subscribe) {
-            (Delivery::FanOut, _) => self.subscribers,
-            (Delivery::WorkQueue, Subscribe::All) => self.subscribers.min(1),
-            (Delivery::WorkQueue, Subscribe::Paired) => self.subscribers.min(self.topics),
-        }
+        self.parts().last().map_or(0, |part| part.receivers.end)
     }
 
     /// The receiver that a subscriber takes part in.
     #[must_use]
     pub fn receiver_of(&self, subscriber: u32) -> u32 {
-        match self.delivery {
-            Delivery::FanOut => subscriber,
-            Delivery::WorkQueue => subscriber % self.receivers().max(1),
-        }
+        let parts = self.parts();
+        let Some(part) = parts.iter().find(|part| part.subscribers.contains(&subscriber)) else { return 0 };
+        let place = subscriber - part.subscribers.start;
+        let groups = part.receivers.len().max(1) as u32;
+        part.receivers.start + place % groups
+    }
+
+    /// The audience of a receiver; 0 where there is only one.
+    #[must_use]
+    pub fn audience_of(&self, receiver: u32) -> usize {
+        self.parts().iter().position(|part| part.receivers.contains(&receiver)).unwrap_or(0)
+    }
+
+    /// How the messages of a receiver are shared.
+    #[must_use]
+    pub fn delivery_of(&self, receiver: u32) -> Delivery {
+        self.parts().get(self.audience_of(receiver)).map_or(self.delivery, |part| part.delivery)
+    }
+
+    /// The first subscriber that takes part in a receiver.
+    #[must_use]
+    pub fn first_subscriber_of(&self, receiver: u32) -> u32 {
+        let part = self.parts().into_iter().find(|part| part.receivers.contains(&receiver));
+        part.map_or(receiver, |part| part.subscribers.start + receiver - part.receivers.start)
+    }
+
+    /// The receivers of an audience.
+    #[must_use]
+    pub fn receivers_of_audience(&self, audience: usize) -> Range<u32> {
+        self.parts().get(audience).map_or(0..0, |part| part.receivers.clone())
+    }
+
+    /// Whether any subscribers share their messages among them.
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        self.parts().iter().any(|part| part.delivery == Delivery::WorkQueue)
+    }
+
+    /// Whether any subscribers get a copy each.
+    #[must_use]
+    pub fn has_fan_out(&self) -> bool {
+        self.parts().iter().any(|part| part.delivery == Delivery::FanOut)
     }
 
     /// The topics a receiver reads, ascending.
@@ -238,5 +313,41 @@ impl Topology {
             index = index * 10 + u32::from(digit - b'0');
         }
         (index < self.topics).then_some(TopicId(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audience(subscribers: u32, delivery: Delivery) -> Audience {
+        Audience { name: String::new(), subscribers, delivery }
+    }
+
+    #[test]
+    fn each_audience_has_its_own_subscribers_and_receivers_and_reads_everything() {
+        let topology = Topology {
+            subscribers: 7,
+            subscriber_connections: 7,
+            topics: 3,
+            audiences: vec![
+                audience(2, Delivery::FanOut),
+                audience(3, Delivery::WorkQueue),
+                audience(2, Delivery::WorkQueue),
+            ],
+            ..Topology::default()
+        };
+        assert_eq!(topology.receivers(), 4);
+        let receivers: Vec<u32> = (0..7).map(|subscriber| topology.receiver_of(subscriber)).collect();
+        assert_eq!(receivers, [0, 1, 2, 2, 2, 3, 3]);
+        assert_eq!((0..4).map(|receiver| topology.audience_of(receiver)).collect::<Vec<_>>(), [0, 0, 1, 2]);
+        assert_eq!(topology.receivers_of_audience(0), 0..2);
+        assert_eq!(topology.first_subscriber_of(3), 5);
+        assert_eq!(
+            (topology.delivery_of(1), topology.delivery_of(2)),
+            (Delivery::FanOut, Delivery::WorkQueue)
+        );
+        assert!(topology.has_queue() && topology.has_fan_out());
+        assert!((0..3).all(|topic| topology.copies(TopicId(topic)) == 4));
     }
 }

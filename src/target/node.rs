@@ -95,6 +95,15 @@ impl Node {
         &self.pids
     }
 
+    /// What the server calls itself, where busmark gave it a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.mark {
+            Some(Mark::Name(name)) => Some(name),
+            Some(Mark::ProcessId) | None => None,
+        }
+    }
+
     /// What was done to it.
     #[must_use]
     pub fn state(&self) -> NodeState {

@@ -14,11 +14,12 @@ use super::{TrialOutcome, TrialPlan};
 use crate::clock::{Nanos, rfc3339};
 use crate::driver::{Guarantees, Leftovers};
 use crate::measure::{
-    Backlog, Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts, EventRecord,
-    Latencies, LatencyHistogram, LedgerSums, MessageId, Outage, Phase, Ranking, Silence, SlowMessage,
-    Slowest, Stretch, TimelineRow, Trace, TrialRecord, close_books, close_counting, judge,
+    AudienceRecord, Backlog, Closing, CoarseHistogram, Collected, CounterChange, CountingLedger, Counts,
+    EventRecord, Heard, Latencies, LatencyHistogram, LedgerSums, MessageId, Outage, Phase, Ranking, Silence,
+    SlowMessage, Slowest, Stretch, TimelineRow, Trace, TrialRecord, close_audience, close_books,
+    close_counting, judge,
 };
-use crate::scenario::{Delivery, Extent, Subscribe};
+use crate::scenario::{Audience, Delivery, Extent, Subscribe};
 use crate::target::{Broker, Counters};
 
 /// Everything a trial has left behind.
@@ -78,6 +79,7 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
         answer_outage: outage(remains.publishing.iter().flat_map(|report| &report.silences), &remains)
             .filter(|_| setup.answers),
         backlog: Some(backlog(&remains)),
+        audiences: audiences(&remains, &noted),
         events: watched.events.clone(),
         timeline: timeline(&remains),
         slowest: traced(&noted.slowest, &remains.publishing),
@@ -147,6 +149,7 @@ fn timeline(remains: &Remains<'_>) -> Vec<TimelineRow> {
 #[derive(Default)]
 struct Noted {
     sums: LedgerSums,
+    audiences: Vec<Heard>,
     counted: CountingLedger,
     subscribers: Vec<CoarseHistogram>,
     slowest: Slowest,
@@ -159,6 +162,8 @@ impl Noted {
         let mut all = Self::default();
         for noted in reports.iter_mut().filter_map(|report| report.noted.take()) {
             all.sums += noted.sums;
+            all.audiences.resize(noted.audiences.len(), Heard::default());
+            all.audiences.iter_mut().zip(&noted.audiences).for_each(|(all, more)| all.merge(more));
             all.counted.arrived += noted.counted.arrived;
             all.counted.redelivered += noted.counted.redelivered;
             all.subscribers.extend(noted.rest.subscribers);
@@ -175,7 +180,7 @@ fn counts(remains: &Remains<'_>, noted: &Noted, changed: &[CounterChange]) -> Co
     let closing = Closing {
         answers: setup.answers,
         promises: remains.guarantees.promises_acked(),
-        ordered: setup.topology.delivery == Delivery::FanOut,
+        ordered: setup.topology.has_fan_out(),
         pending: remains.leftovers.pending,
         discarded: remains.leftovers.discarded,
         unidentified: noted.unidentified,
@@ -190,6 +195,25 @@ fn counts(remains: &Remains<'_>, noted: &Noted, changed: &[CounterChange]) -> Co
         Subscribe::Paired => u64::from(setup.copies_of_topic.first().copied().unwrap_or(0)),
     };
     close_counting(&setup.books, noted.counted, receivers, &closing)
+}
+
+/// What each audience got, where the scenario names some.
+fn audiences(remains: &Remains<'_>, noted: &Noted) -> Vec<AudienceRecord> {
+    let (setup, topology) = (remains.setup, &remains.setup.topology);
+    let heard = topology.audiences.iter().zip(&noted.audiences).enumerate();
+    let record = |(index, (audience, heard)): (usize, (&Audience, &Heard))| {
+        let receivers = topology.receivers_of_audience(index).len() as u64;
+        let closed = close_audience(&setup.books, heard, receivers, setup.answers);
+        let queue = audience.delivery == Delivery::WorkQueue;
+        AudienceRecord {
+            name: audience.name.clone(),
+            subscribers: audience.subscribers,
+            work_queue: queue,
+            reordered: closed.reordered.filter(|_| !queue),
+            ..closed
+        }
+    };
+    heard.map(record).collect()
 }
 
 fn latencies(remains: &Remains<'_>, counts: &Counts, noted: &Noted) -> Latencies {

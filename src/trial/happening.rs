@@ -1,12 +1,16 @@
 //! Does to the broker what the scenario says, at its time, and looks whether it took effect.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrialPlan;
+use super::setup::Setup;
 use crate::clock::Nanos;
+use crate::driver::{Driver, DriverError};
 use crate::measure::EventRecord;
-use crate::scenario::Action;
+use crate::scenario::{Action, EventNode};
 use crate::target::{Broker, NodeState, TargetError};
 
 /// A signal shows within this time.
@@ -35,10 +39,37 @@ impl Step {
     }
 }
 
+/// How long a question for the leader may take.
+const LEADER_WITHIN: Duration = Duration::from_secs(2);
+
+/// A question for the leader's name, for whoever doesn't know which driver it is for.
+pub(super) type AskLeader = Box<dyn Fn() -> Answer>;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Option<String>, DriverError>>>>;
+
+/// Asks this driver.
+pub(super) fn ask_leader<D: Driver>(driver: &D, setup: &Arc<Setup>) -> AskLeader {
+    let (driver, setup) = (driver.clone(), Arc::clone(setup));
+    Box::new(move || -> Answer {
+        let (driver, setup) = (driver.clone(), Arc::clone(&setup));
+        Box::pin(async move { driver.leader(&setup.topology).await })
+    })
+}
+
+/// Something to do.
+#[derive(Debug, Clone, Copy)]
+struct ToDo {
+    at: Nanos,
+    step: Step,
+    node: EventNode,
+    /// Which event of the scenario it belongs to.
+    event: usize,
+}
+
 /// What is still to be done, and what was.
 #[derive(Debug, Default)]
 pub(super) struct Happenings {
-    to_do: VecDeque<(Nanos, Step, u32)>,
+    to_do: VecDeque<ToDo>,
     done: Vec<EventRecord>,
 }
 
@@ -48,32 +79,46 @@ impl Happenings {
         let begin = plan.scenario.phases.warm_up;
         let at = |span: Duration| Nanos::try_from((begin + span).as_nanos()).unwrap_or(Nanos::MAX);
         let mut to_do = Vec::new();
-        for event in plan.scenario.events_of(&plan.target.name) {
+        for (index, event) in plan.scenario.events_of(&plan.target.name).enumerate() {
             let (first, second) = match event.action {
                 Action::Kill => (Step::Kill, None),
                 Action::Pause => (Step::Pause, Some(Step::Resume)),
                 Action::Restart => (Step::Kill, Some(Step::Start)),
             };
-            to_do.push((at(event.at), first, event.node));
-            to_do.extend(second.map(|step| (at(event.at + event.lasting), step, event.node)));
+            let step = |at, step| ToDo { at, step, node: event.node, event: index };
+            to_do.push(step(at(event.at), first));
+            to_do.extend(second.map(|second| step(at(event.at + event.lasting), second)));
         }
-        to_do.sort_by_key(|(at, ..)| *at);
+        to_do.sort_by_key(|to_do| to_do.at);
         Self { to_do: to_do.into(), done: Vec::new() }
     }
 
     /// Whether something is due at `now`.
     pub(super) fn due(&self, now: Nanos) -> bool {
-        self.to_do.front().is_some_and(|(at, ..)| *at <= now)
+        self.to_do.front().is_some_and(|first| first.at <= now)
     }
 
     /// Does the next thing and notes what came of it; `clock` tells the time since the start of the trial.
-    pub(super) async fn next(&mut self, broker: &mut Broker, clock: impl Fn() -> Nanos) {
-        let Some((planned, step, node)) = self.to_do.pop_front() else { return };
+    pub(super) async fn next(&mut self, broker: &mut Broker, leader: &AskLeader, clock: impl Fn() -> Nanos) {
+        let Some(ToDo { at: planned, step, node, event }) = self.to_do.pop_front() else { return };
+        let found = match node {
+            EventNode::Number(number) => Ok(number),
+            EventNode::Leader => find_leader(broker, leader).await,
+        };
         let began = clock();
-        let failure = perform(broker, step, node).await.err();
+        let (failure, whom) = match found {
+            Ok(number) => {
+                // What belongs to it is done to the same server, whoever leads by then.
+                let rest = self.to_do.iter_mut().filter(|rest| rest.event == event);
+                rest.for_each(|rest| rest.node = EventNode::Number(number));
+                let role = if node == EventNode::Leader { ", the leader" } else { "" };
+                (perform(broker, step, number).await.err(), format!("node {number}{role}"))
+            }
+            Err(why) => (Some(why), "the leader".to_owned()),
+        };
         let seconds = |nanos: Nanos| nanos as f64 / 1e9;
         self.done.push(EventRecord {
-            what: format!("{} node {node}", step.name()),
+            what: format!("{} {whom}", step.name()),
             planned_s: seconds(planned),
             began_s: seconds(began),
             done_s: seconds(clock()),
@@ -83,11 +128,20 @@ impl Happenings {
 
     /// Lets servers that stand still go on: a trial leaves nobody paused.
     pub(super) fn end(self, broker: &mut Broker) -> Vec<EventRecord> {
-        if self.to_do.iter().any(|(_, step, _)| *step == Step::Resume) {
+        if self.to_do.iter().any(|to_do| to_do.step == Step::Resume) {
             broker.resume();
         }
         self.done
     }
+}
+
+/// The number of the server that leads.
+async fn find_leader(broker: &Broker, ask: &AskLeader) -> Result<u32, String> {
+    let answer = tokio::time::timeout(LEADER_WITHIN, ask()).await;
+    let answer = answer.map_err(|_| format!("nobody said who leads within {} s", LEADER_WITHIN.as_secs()))?;
+    let name = answer.map_err(|error| error.to_string())?.ok_or("nobody leads")?;
+    let index = broker.nodes().iter().position(|node| node.name() == Some(name.as_str()));
+    index.map(|index| index as u32).ok_or_else(|| format!("{name} leads, which is none of our servers"))
 }
 
 /// Does one thing and waits until it shows; says why if it doesn't.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrialPlan;
-use super::happening::Happenings;
+use super::happening::{AskLeader, Happenings};
 use super::setup::Setup;
 use super::signal::Totals;
 use crate::clock::Nanos;
@@ -108,6 +108,7 @@ pub(super) struct Watch<'a> {
     measuring: bool,
     last_sample: Option<(Nanos, ProcessSample)>,
     happenings: Happenings,
+    leader: AskLeader,
     seen: Watched,
 }
 
@@ -117,6 +118,7 @@ impl<'a> Watch<'a> {
         setup: &'a Arc<Setup>,
         plan: &'a TrialPlan<'a>,
         (timeline, hiccups): (&'a mut Timeline, &'a Hiccups),
+        leader: AskLeader,
         start: Nanos,
     ) -> Self {
         let title = match plan.point {
@@ -137,6 +139,7 @@ impl<'a> Watch<'a> {
             measuring: false,
             last_sample: None,
             happenings: Happenings::of(plan),
+            leader,
             seen: Watched::default(),
         }
     }
@@ -243,7 +246,7 @@ impl<'a> Watch<'a> {
     async fn happen(&mut self, broker: &mut Broker) {
         let (setup, start) = (self.setup, self.start);
         while self.happenings.due(self.now()) {
-            self.happenings.next(broker, || setup.clock.now().saturating_sub(start)).await;
+            self.happenings.next(broker, &self.leader, || setup.clock.now().saturating_sub(start)).await;
         }
     }
 

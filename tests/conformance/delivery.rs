@@ -1,7 +1,7 @@
 //! Cases about what arrives.
 
 use busmark::driver::{Driver, ErrorKind};
-use busmark::scenario::{Delivery, LaneId, Subscribe, SubscribeBy, TopicId, Topology};
+use busmark::scenario::{Audience, Delivery, LaneId, Subscribe, SubscribeBy, TopicId, Topology};
 use futures_util::future::join_all;
 
 use crate::stage::{Case, Played, Stage, topology};
@@ -153,7 +153,7 @@ async fn share_the_work<D: Driver>(driver: &D, topology: &Topology, rounds: u64)
         let subscriptions = topology.subscriptions_on(connection);
         subscribers.push(within(driver.subscriber(topology, &subscriptions)).await.unwrap());
     }
-    let total = (rounds * u64::from(topology.lanes())) as usize;
+    let total = (rounds * u64::from(topology.lanes() * topology.receivers())) as usize;
     let arrived = std::cell::Cell::new(0);
     let all_came = tokio::sync::Notify::new();
     let reading = subscribers.iter_mut().map(|subscriber| async {
@@ -172,10 +172,41 @@ async fn share_the_work<D: Driver>(driver: &D, topology: &Topology, rounds: u64)
     });
     let (got, _publisher) = tokio::join!(join_all(reading), write_all(driver, topology, 0, rounds));
     assert!(got.iter().filter(|got| !got.is_empty()).count() > 1, "the work is shared");
-    let mut got: Vec<(TopicId, Vec<u8>)> = got.into_iter().flatten().collect();
-    got.sort_by(|(_, one), (_, other)| one[..12].cmp(&other[..12]));
     let lanes: Vec<LaneId> = (0..topology.lanes()).map(LaneId).collect();
-    check(&got, topology, &lanes, rounds);
+    for receiver in 0..topology.receivers() {
+        let members = (0u32..).zip(&got).filter(|(one, _)| topology.receiver_of(*one) == receiver);
+        let mut got: Vec<(TopicId, Vec<u8>)> = members.flat_map(|(_, got)| got.clone()).collect();
+        got.sort_by(|(_, one), (_, other)| one[..12].cmp(&other[..12]));
+        check(&got, topology, &lanes, rounds);
+    }
+}
+
+/// One subscriber that gets everything, beside two queues of two: each queue gets everything once.
+pub(crate) struct Audiences;
+
+impl Case for Audiences {
+    async fn play<D: Driver>(self, driver: D, _stage: &mut Stage) -> Played {
+        let audience = |subscribers, delivery| Audience { name: String::new(), subscribers, delivery };
+        let topology = Topology {
+            publishers: 2,
+            subscribers: 5,
+            subscriber_connections: 5,
+            topics: 2,
+            audiences: vec![
+                audience(1, Delivery::FanOut),
+                audience(2, Delivery::WorkQueue),
+                audience(2, Delivery::WorkQueue),
+            ],
+            ..topology()
+        };
+        if driver.guarantees().work_queue {
+            share_the_work(&driver, &topology, 1000).await;
+        } else {
+            let error = within(driver.prepare(&topology)).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Fatal, "{error}");
+        }
+        Played::Yes
+    }
 }
 
 /// Half a mebibyte a message, on two topics.

@@ -22,6 +22,7 @@ macro_rules! every_driver {
                 twenty_connections_a_side_work_beside_each_other => delivery::ManyConnections,
                 two_subscribers_of_a_topic_share_a_connection_or_are_told_what_to_set => delivery::Shared,
                 a_work_queue_hands_out_each_message_once_or_is_refused => delivery::WorkQueue,
+                audiences_each_get_everything_in_their_own_way_or_are_refused => delivery::Audiences,
                 large_payloads_arrive_as_they_were => delivery::Large,
                 payloads_without_a_byte_arrive => delivery::Empty,
                 a_late_subscriber_gets_what_the_guarantees_say => delivery::Late,

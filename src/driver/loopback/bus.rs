@@ -44,7 +44,7 @@ pub(super) struct Routes {
 struct Registry {
     entries: Vec<(Arc<Ring>, Vec<Subscription>)>,
     topics: u32,
-    work_queue: bool,
+    queues: Vec<bool>,
     snapshot: Option<Arc<Routes>>,
 }
 
@@ -103,7 +103,8 @@ impl Bus {
         self.close();
         let mut registry = self.registry();
         registry.topics = topology.topics;
-        registry.work_queue = topology.delivery == Delivery::WorkQueue;
+        let queue = |receiver| topology.delivery_of(receiver) == Delivery::WorkQueue;
+        registry.queues = (0..topology.receivers()).map(queue).collect();
         self.first_at.store(0, Ordering::Relaxed);
         for count in [&self.dropped, &self.duplicated, &self.reordered, &self.corrupted] {
             count.store(0, Ordering::Relaxed);
@@ -229,9 +230,10 @@ impl Bus {
 impl Registry {
     fn route(&self, subscription: &Subscription, member: (u32, u32), topics: &mut [Vec<Route>]) {
         let receiver = subscription.receiver;
+        let queue = self.queues.get(receiver as usize).copied().unwrap_or(false);
         for topic in &subscription.topics {
             let Some(routes) = topics.get_mut(topic.0 as usize) else { continue };
-            match routes.iter_mut().find(|route| self.work_queue && route.receiver == receiver) {
+            match routes.iter_mut().find(|route| queue && route.receiver == receiver) {
                 Some(route) => route.members.push(member),
                 None => routes.push(Route { receiver, members: vec![member] }),
             }

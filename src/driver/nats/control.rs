@@ -90,7 +90,7 @@ impl Control {
 
     /// Deletes what is there and creates the stream and all consumers anew.
     pub(super) async fn create(&self) -> Result<(), DriverError> {
-        if self.topology.delivery == Delivery::WorkQueue && self.options.ack == AckPolicy::All {
+        if self.topology.has_queue() && self.options.ack == AckPolicy::All {
             let what =
                 "ack = \"all\" can't be used by a work queue: it would acknowledge the messages of others";
             return Err(
@@ -180,6 +180,13 @@ impl Control {
         Ok(Leftovers { pending, discarded })
     }
 
+    /// The server that leads the stream, by its name.
+    pub(super) async fn leader(&self) -> Result<Option<String>, DriverError> {
+        let stream = self.context.get_stream(self.stream()).await;
+        let stream = stream.map_err(|error| self.fatal("ask for the stream", error))?;
+        Ok(stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone()))
+    }
+
     /// How many consumers each message is for, if that is the same for all.
     fn copies(&self) -> Option<u64> {
         let copies = |topic| u64::from(self.topology.copies(TopicId(topic)));
@@ -221,7 +228,7 @@ impl Control {
         push::Config {
             durable_name: Some(Self::consumer(receiver)),
             deliver_subject: self.deliver_subject(receiver),
-            deliver_group: match self.topology.delivery {
+            deliver_group: match self.topology.delivery_of(receiver) {
                 Delivery::FanOut => None,
                 Delivery::WorkQueue => Some(Self::consumer(receiver)),
             },

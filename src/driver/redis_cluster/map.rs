@@ -3,7 +3,7 @@
 use super::NAME;
 use super::slots::SlotMap;
 use crate::driver::DriverError;
-use crate::driver::redis::{Address, exchange, fatal, open};
+use crate::driver::redis::{Address, disconnected, exchange, fatal, open};
 use crate::driver::socket::Place;
 use crate::wire::resp::{Reply, append_command};
 
@@ -30,6 +30,18 @@ pub(super) async fn fetch(address: &Address) -> Result<SlotMap, DriverError> {
     })
     .await?;
     map.ok_or_else(|| fatal(NAME, format!("{} answers CLUSTER SLOTS with no map", address.place)))
+}
+
+/// The map as the first of these nodes has it that answers, and who that was.
+pub(super) async fn fetch_any(seeds: &[Address]) -> Result<(&Address, SlotMap), DriverError> {
+    let mut failed = disconnected(NAME, "there is no node to ask");
+    for seed in seeds {
+        match fetch(seed).await {
+            Ok(map) => return Ok((seed, map)),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// The host that an address names.

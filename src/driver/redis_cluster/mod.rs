@@ -17,8 +17,8 @@ pub use publisher::ShardedPublisher;
 pub use subscriber::ShardedSubscriber;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -27,9 +27,10 @@ use super::redis::{self, Address, Verb, WirePublisher, exchange, open};
 use super::redis_pubsub::WireSubscriber;
 use super::socket::{SETUP_LIMIT, Socket};
 use super::{
-    Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers, by_name_only,
+    Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, ErrorKind, Guarantees, Leftovers,
+    by_name_only,
 };
-use crate::scenario::{self, Subscription, Topology};
+use crate::scenario::{Subscription, Topology};
 use crate::wire::resp::{Reply, append_command};
 
 /// Name of the driver in errors and results.
@@ -94,24 +95,68 @@ fn guarantees(patterns: bool) -> Guarantees {
 }
 
 /// Asks for the map, and whether the cluster can carry this traffic.
-async fn prepare(address: &Address, topology: &Topology) -> Result<(), DriverError> {
-    if topology.delivery == scenario::Delivery::WorkQueue {
+async fn prepare(seeds: &Seeds, topology: &Topology) -> Result<Vec<Address>, DriverError> {
+    if topology.has_queue() {
         let what = "Pub/Sub hands every message to every subscriber; it has no work queue";
         return Err(redis::fatal(NAME, what).remedy(
             "set workload.delivery = \"fan_out\", or take a driver with work queues (redis-streams, jetstream)",
         ));
     }
-    if !map::fetch(address).await?.is_whole() {
+    if !map::fetch(&seeds.named).await?.is_whole() {
         return Err(redis::fatal(NAME, "not every slot of the cluster is served"));
     }
-    Ok(())
+    seeds.learn().await
 }
 
-/// All nodes; the one that was asked where its map names none.
-async fn nodes(address: &Address) -> Result<Vec<Address>, DriverError> {
-    let map = map::fetch(address).await?;
-    let nodes: Vec<Address> = map.nodes.iter().map(|node| address.of_node(&node.host, node.port)).collect();
-    Ok(if nodes.is_empty() { vec![address.clone()] } else { nodes })
+/// Where the cluster is: the node that the URL names, and all that were there when it was prepared, so that one that
+/// is gone by then is no reason not to find the others.
+#[derive(Debug, Clone)]
+struct Seeds {
+    named: Address,
+    known: Arc<OnceLock<Vec<Address>>>,
+}
+
+impl Seeds {
+    fn parse(url: &str) -> Result<Self, DriverError> {
+        Ok(Self { named: Address::parse(NAME, url)?, known: Arc::default() })
+    }
+
+    /// Whom to ask, the node of the URL first.
+    fn all(&self) -> Vec<Address> {
+        let known = self.known.get().into_iter().flatten();
+        std::iter::once(&self.named).chain(known).cloned().collect()
+    }
+
+    /// All nodes that the cluster's map names; the one that was asked where it names none.
+    async fn nodes(&self) -> Result<Vec<Address>, DriverError> {
+        let seeds = self.all();
+        let (seed, map) = map::fetch_any(&seeds).await?;
+        let nodes: Vec<Address> = map.nodes.iter().map(|node| seed.of_node(&node.host, node.port)).collect();
+        Ok(if nodes.is_empty() { vec![seed.clone()] } else { nodes })
+    }
+
+    /// Remembers the nodes, and gives them.
+    async fn learn(&self) -> Result<Vec<Address>, DriverError> {
+        let nodes = self.nodes().await?;
+        Ok(self.known.get_or_init(|| nodes.clone()).clone())
+    }
+
+    /// The nodes that answer.
+    async fn living(&self) -> Result<Vec<Address>, DriverError> {
+        let mut living = Vec::new();
+        for node in self.nodes().await? {
+            match open(&node, 0).await {
+                Ok(_) => living.push(node),
+                Err(error) if error.kind == ErrorKind::Disconnected => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if living.is_empty() {
+            Err(redis::disconnected(NAME, "no node of the cluster answers"))
+        } else {
+            Ok(living)
+        }
+    }
 }
 
 /// The one of `nodes` that a connection with this number speaks to.
@@ -168,7 +213,7 @@ fn command(words: &[&[u8]]) -> Vec<u8> {
 /// Classic Pub/Sub on a cluster.
 #[derive(Debug, Clone)]
 pub struct ClassicCluster {
-    address: Arc<Address>,
+    seeds: Seeds,
 }
 
 impl ClassicCluster {
@@ -177,7 +222,7 @@ impl ClassicCluster {
     /// # Errors
     /// `Fatal` if the URL is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { address: Arc::new(Address::parse(NAME, url)?) })
+        Ok(Self { seeds: Seeds::parse(url)? })
     }
 }
 
@@ -190,12 +235,11 @@ impl Driver for ClassicCluster {
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
-        prepare(&self.address, topology).await?;
-        fence(&nodes(&self.address).await?).await
+        fence(&prepare(&self.seeds, topology).await?).await
     }
 
     async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Self::Publisher, DriverError> {
-        let nodes = nodes(&self.address).await?;
+        let nodes = self.seeds.living().await?;
         Ok(WirePublisher::new(open(node_of(&nodes, connection), 0).await?, topology, Verb::Publish))
     }
 
@@ -205,7 +249,7 @@ impl Driver for ClassicCluster {
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
         // What was answered before is on its way between the nodes; who joins now is not meant to get it.
-        let nodes = nodes(&self.address).await?;
+        let nodes = self.seeds.living().await?;
         fence(&nodes).await?;
         // One node further than the publishers of the same number, so that messages cross the cluster.
         let number = subscriptions.first().map_or(0, |one| one.subscriber + 1);
@@ -225,7 +269,7 @@ impl Driver for ClassicCluster {
 /// Sharded Pub/Sub on a cluster.
 #[derive(Debug, Clone)]
 pub struct ShardedCluster {
-    address: Arc<Address>,
+    seeds: Seeds,
     happened: Arc<Happened>,
 }
 
@@ -235,7 +279,7 @@ impl ShardedCluster {
     /// # Errors
     /// `Fatal` if the URL is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { address: Arc::new(Address::parse(NAME, url)?), happened: Arc::default() })
+        Ok(Self { seeds: Seeds::parse(url)?, happened: Arc::default() })
     }
 }
 
@@ -249,11 +293,11 @@ impl Driver for ShardedCluster {
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         by_name_only(NAME, topology)?;
-        prepare(&self.address, topology).await
+        prepare(&self.seeds, topology).await.map(drop)
     }
 
     async fn publisher(&self, topology: &Topology, _connection: u32) -> Result<Self::Publisher, DriverError> {
-        ShardedPublisher::open(&self.address, topology, Arc::clone(&self.happened)).await
+        ShardedPublisher::open(&self.seeds.all(), topology, Arc::clone(&self.happened)).await
     }
 
     async fn subscriber(
@@ -261,7 +305,7 @@ impl Driver for ShardedCluster {
         topology: &Topology,
         subscriptions: &[Subscription],
     ) -> Result<Self::Subscriber, DriverError> {
-        ShardedSubscriber::open(&self.address, topology, subscriptions, Arc::clone(&self.happened)).await
+        ShardedSubscriber::open(self.seeds.all(), topology, subscriptions, Arc::clone(&self.happened)).await
     }
 
     async fn leftovers(&self, _topology: &Topology) -> Result<Option<Leftovers>, DriverError> {

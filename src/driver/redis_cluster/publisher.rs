@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::lane::Lane;
-use super::map::fetch;
+use super::map::fetch_any;
 use super::slots::{Node, SlotMap, moved, slot_of};
 use super::{Happened, NAME};
-use crate::driver::redis::{Address, FRAME_BYTES, broken, check_length, fatal, open};
+use crate::driver::redis::{Address, FRAME_BYTES, broken, check_length, disconnected, fatal, open};
 use crate::driver::socket::OUTPUT_BYTES;
 use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
 use crate::scenario::{TopicId, Topology};
@@ -35,15 +35,25 @@ pub struct ShardedPublisher {
 
 impl ShardedPublisher {
     pub(super) async fn open(
-        address: &Address,
+        seeds: &[Address],
         topology: &Topology,
         happened: Arc<Happened>,
     ) -> Result<Self, DriverError> {
-        let map = fetch(address).await?;
+        let (address, map) = fetch_any(seeds).await?;
         let mut lanes = Vec::new();
         for node in &map.nodes {
             let there = address.of_node(&node.host, node.port);
-            lanes.push(Lane::new(node.clone(), there.clone(), Some(open(&there, 0).await?)));
+            // A node that is gone is waited for: its topics are refused, those of the others are not.
+            let socket = match open(&there, 0).await {
+                Err(error) if error.kind == ErrorKind::Disconnected => None,
+                opened => Some(opened?),
+            };
+            let mut lane = Lane::new(node.clone(), there, socket);
+            lane.lost = lane.socket.is_none();
+            lanes.push(lane);
+        }
+        if lanes.iter().all(|lane| lane.lost) {
+            return Err(disconnected(NAME, "no node of the cluster answers"));
         }
         Ok(Self {
             address: address.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::map::fetch;
+use super::map::fetch_any;
 use super::slots::{Node, slot_of};
 use super::{Happened, NAME};
 use crate::driver::redis::{Address, Readers, broken, disconnected, exchange, fatal, open};
@@ -37,7 +37,7 @@ type Moving = Pin<Box<dyn Future<Output = Result<Vec<Branch>, DriverError>>>>;
 
 /// A subscribing connection: a socket to each node that serves one of its topics.
 pub struct ShardedSubscriber {
-    address: Address,
+    seeds: Vec<Address>,
     payload_max: usize,
     readers: Readers,
     branches: Vec<Branch>,
@@ -63,16 +63,16 @@ impl std::fmt::Debug for ShardedSubscriber {
 
 impl ShardedSubscriber {
     pub(super) async fn open(
-        address: &Address,
+        seeds: Vec<Address>,
         topology: &Topology,
         subscriptions: &[Subscription],
         happened: Arc<Happened>,
     ) -> Result<Self, DriverError> {
         let readers = Readers::new(NAME, topology, subscriptions)?;
         let payload_max = topology.payload_max;
-        let branches = subscribe(vec![address.clone()], payload_max, readers.channels()).await?;
+        let branches = subscribe(seeds.clone(), payload_max, readers.channels()).await?;
         Ok(Self {
-            address: address.clone(),
+            seeds,
             payload_max,
             readers,
             branches,
@@ -118,8 +118,9 @@ impl ShardedSubscriber {
         loop {
             if self.moving.is_none() && !self.homeless.is_empty() {
                 let channels = std::mem::take(&mut self.homeless);
-                let of_branch = |branch: &Branch| self.address.of_node(&branch.node.host, branch.node.port);
-                let seeds = self.branches.iter().map(of_branch).chain([self.address.clone()]).collect();
+                let known = self.seeds[0].clone();
+                let of_branch = |branch: &Branch| known.of_node(&branch.node.host, branch.node.port);
+                let seeds = self.branches.iter().map(of_branch).chain(self.seeds.iter().cloned()).collect();
                 let (payload_max, happened) = (self.payload_max, Arc::clone(&self.happened));
                 self.moving = Some(Box::pin(async move {
                     let count = channels.len() as u64;
@@ -225,14 +226,7 @@ async fn round(
     channels: Vec<String>,
     branches: &mut Vec<Branch>,
 ) -> Result<Vec<String>, DriverError> {
-    let mut asked = Err(disconnected(NAME, "there is no node to ask"));
-    for seed in seeds {
-        asked = fetch(seed).await.map(|map| (seed, map));
-        if asked.is_ok() {
-            break;
-        }
-    }
-    let (seed, map) = asked?;
+    let (seed, map) = fetch_any(seeds).await?;
     let mut by_node: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     let mut homeless = Vec::new();
     for channel in channels {

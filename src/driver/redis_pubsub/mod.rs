@@ -10,7 +10,7 @@ pub use library::{LibraryClient, LibraryPublisher, LibrarySubscriber};
 pub use wire::{WireClient, WireSubscriber};
 
 use super::{Acknowledgement, DeliveryGuarantee, DriverError, Durability, Guarantees, redis};
-use crate::scenario::{self, Subscription, Topology};
+use crate::scenario::{Subscription, Topology};
 
 /// Name of the driver in errors and results.
 const NAME: &str = "redis-pubsub";
@@ -47,7 +47,7 @@ fn connection_of(subscriptions: &[Subscription]) -> u32 {
 
 /// Whether Pub/Sub can carry this traffic.
 fn check(topology: &Topology) -> Result<(), DriverError> {
-    if topology.delivery == scenario::Delivery::WorkQueue {
+    if topology.has_queue() {
         return Err(fatal("Pub/Sub hands every message to every subscriber; it has no work queue").remedy(
             "set workload.delivery = \"fan_out\", or take a driver with work queues (redis-streams, nats-core, jetstream)",
         ));

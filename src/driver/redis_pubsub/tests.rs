@@ -1,6 +1,6 @@
 use super::*;
 use crate::driver::ErrorKind;
-use crate::scenario::Subscribe;
+use crate::scenario::{self, Subscribe};
 
 fn topology() -> Topology {
     Topology {

@@ -79,7 +79,7 @@ impl Driver for RedisStreams {
 
     /// Deletes the streams of an earlier trial, and makes those of this one with their groups.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
-        if topology.delivery == scenario::Delivery::WorkQueue && !self.guarantees().work_queue {
+        if topology.has_queue() && !self.guarantees().work_queue {
             return Err(redis::fatal(NAME, "without a group every reader gets every entry")
                 .remedy("set options.consumer = \"group\""));
         }
@@ -121,11 +121,12 @@ impl Driver for RedisStreams {
 
 /// The group in which a receiver reads its streams.
 fn group_of(topology: &Topology, receiver: u32) -> String {
-    match topology.delivery {
+    match topology.delivery_of(receiver) {
         scenario::Delivery::FanOut => {
-            format!("connection{}", receiver % topology.subscriber_connections.max(1))
+            let subscriber = topology.first_subscriber_of(receiver);
+            format!("connection{}", subscriber % topology.subscriber_connections.max(1))
         }
-        scenario::Delivery::WorkQueue => "workers".to_owned(),
+        scenario::Delivery::WorkQueue => format!("workers{}", topology.audience_of(receiver)),
     }
 }
 

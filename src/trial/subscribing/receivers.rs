@@ -8,7 +8,7 @@ use super::super::signal::Totals;
 use crate::clock::Nanos;
 use crate::driver::Delivery;
 use crate::measure::{
-    Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Judging, LedgerSums, MessageId, Opened,
+    Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Heard, Judging, LedgerSums, MessageId, Opened,
     ReceiverLedger, Silence, SlowMessage, StampError,
 };
 use crate::scenario::{self, LaneId, Topology};
@@ -103,6 +103,8 @@ pub(in crate::trial) struct Receivers {
 pub(in crate::trial) struct Noted {
     /// What the ledgers say.
     pub(in crate::trial) sums: LedgerSums,
+    /// The same for each audience, where the scenario names some.
+    pub(in crate::trial) audiences: Vec<Heard>,
     /// Arrivals where messages carry no stamp.
     pub(in crate::trial) counted: CountingLedger,
     /// The slowest messages, and the delivery times of each receiver.
@@ -277,9 +279,8 @@ impl Receivers {
 
     /// The receivers at these positions get nothing any more. A work queue's group may have other members.
     pub(in crate::trial) fn leave(&self, indices: &[usize]) {
-        if self.setup.topology.delivery == scenario::Delivery::FanOut {
-            indices.iter().for_each(|&index| self.setup.progress.leave(self.ids[index]));
-        }
+        let alone = indices.iter().filter(|&&index| self.is_alone(index));
+        alone.for_each(|&index| self.setup.progress.leave(self.ids[index]));
     }
 
     /// What is sent from now on is sent while the receivers at these positions are away. Those that the scenario sent
@@ -293,11 +294,16 @@ impl Receivers {
         self.away(indices, false, Some((false, now)));
     }
 
+    /// Whether the receiver at this position is one subscriber and no group.
+    fn is_alone(&self, index: usize) -> bool {
+        self.setup.topology.delivery_of(self.ids[index]) == scenario::Delivery::FanOut
+    }
+
     fn away(&mut self, indices: &[usize], away: bool, excuse: Option<(bool, Nanos)>) {
-        if self.setup.topology.delivery != scenario::Delivery::FanOut {
-            return;
-        }
         for &index in indices {
+            if !self.is_alone(index) {
+                continue;
+            }
             if let Some((excused, now)) = excuse {
                 self.silences[index].excuse(excused, now);
             }
@@ -310,22 +316,32 @@ impl Receivers {
     /// Closes the ledgers; all publishers have finished.
     pub(in crate::trial) fn close(self, now: Nanos) -> Noted {
         let rest = self.recorder.finish(now, self.gaps);
+        let topology = &self.setup.topology;
+        let mut audiences = vec![Heard::default(); topology.audiences.len()];
         let mut noted = Noted {
             sums: LedgerSums::default(),
+            audiences: Vec::new(),
             counted: CountingLedger::default(),
             rest,
             silences: self.silences,
             unidentified: self.unidentified,
         };
-        for ledger in self.ledgers {
+        for (index, ledger) in self.ledgers.into_iter().enumerate() {
             match ledger {
-                Ledger::Exact(ledger) => noted.sums += ledger.close(),
+                Ledger::Exact(ledger) => {
+                    let sums = ledger.close();
+                    noted.sums += sums;
+                    if let Some(audience) = audiences.get_mut(topology.audience_of(self.ids[index])) {
+                        audience.add(&sums, noted.rest.subscribers.get(index));
+                    }
+                }
                 Ledger::Counting(counting) => {
                     noted.counted.arrived += counting.arrived;
                     noted.counted.redelivered += counting.redelivered;
                 }
             }
         }
+        noted.audiences = audiences;
         noted
     }
 }
@@ -349,7 +365,7 @@ fn ledger(setup: &Setup, receiver: u32) -> Ledger {
     }
     let lanes = setup.topology.lanes_of_receiver(receiver);
     let books = lanes.iter().map(|lane| Arc::clone(&setup.books[lane.0 as usize])).collect();
-    let judging =
-        Judging { ordered: setup.topology.delivery == scenario::Delivery::FanOut, answers: setup.answers };
+    let ordered = setup.topology.delivery_of(receiver) == scenario::Delivery::FanOut;
+    let judging = Judging { ordered, answers: setup.answers };
     Ledger::Exact(Box::new(ReceiverLedger::new(books, judging)))
 }

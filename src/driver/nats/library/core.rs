@@ -53,7 +53,7 @@ impl Driver for NatsCore {
         let mut streams = Streams::new();
         for (number, subscription) in (0u32..).zip(subscriptions) {
             for filter in subjects.filters(&subscription.topics) {
-                let subscribed = match topology.delivery {
+                let subscribed = match topology.delivery_of(subscription.receiver) {
                     scenario::Delivery::FanOut => link.client().subscribe(filter).await,
                     scenario::Delivery::WorkQueue => {
                         let group = format!("group{}", subscription.receiver);

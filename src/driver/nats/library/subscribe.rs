@@ -63,7 +63,7 @@ impl Subscriber {
                 }
                 ConsumerKind::Push => {
                     let subject = control.deliver_subject(receiver);
-                    let subscribed = match control.topology().delivery {
+                    let subscribed = match control.topology().delivery_of(receiver) {
                         scenario::Delivery::FanOut => client.subscribe(subject).await,
                         scenario::Delivery::WorkQueue => {
                             client.queue_subscribe(subject, Control::consumer(receiver)).await

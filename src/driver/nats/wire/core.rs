@@ -59,7 +59,7 @@ impl Driver for NatsCore {
         let mut commands = Vec::new();
         let mut by_sid = Vec::new();
         for (number, subscription) in (0u32..).zip(subscriptions) {
-            let group = match topology.delivery {
+            let group = match topology.delivery_of(subscription.receiver) {
                 scenario::Delivery::FanOut => String::new(),
                 scenario::Delivery::WorkQueue => format!("group{}", subscription.receiver),
             };

@@ -67,6 +67,10 @@ impl Driver for Jetstream {
         self.control(topology).await?.leftovers().await.map(Some)
     }
 
+    async fn leader(&self, topology: &Topology) -> Result<Option<String>, DriverError> {
+        self.control(topology).await?.leader().await
+    }
+
     async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError> {
         self.control(topology).await?.delete().await
     }

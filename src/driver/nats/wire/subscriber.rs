@@ -78,7 +78,7 @@ impl Subscriber {
                 }
                 ConsumerKind::Push => {
                     let subject = control.deliver_subject(receiver);
-                    let group = match control.topology().delivery {
+                    let group = match control.topology().delivery_of(receiver) {
                         scenario::Delivery::FanOut => String::new(),
                         scenario::Delivery::WorkQueue => Control::consumer(receiver),
                     };

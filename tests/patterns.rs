@@ -282,16 +282,15 @@ fn a_stream_whose_leader_is_killed_has_an_outage_and_loses_nothing_it_had_acknow
     let event = &record.events[0];
     assert!(event.failure.is_none() && event.what.ends_with(", the leader"), "{event:?}");
     assert_eq!(counts.acked_lost, Some(0), "{counts:?}");
-    for outage in [record.outage, record.answer_outage] {
-        let outage = outage.unwrap();
-        assert!((0.5..16.0).contains(&outage.seconds), "{outage:?}");
-        assert!((outage.from_s - event.began_s).abs() < 1.0, "{outage:?} {event:?}");
-    }
+    // While nobody leads, the servers answer a publisher that nobody is there: that is a refusal, and no silence.
+    let outage = record.outage.unwrap();
+    assert!((0.5..16.0).contains(&outage.seconds), "{outage:?}");
+    assert!((outage.from_s - event.began_s).abs() < 1.0, "{outage:?} {event:?}");
     assert!(counts.disconnects > 0, "those connected to the leader lost their connection: {counts:?}");
-    assert!(counts.delivered > counts.expected * 8 / 10, "{counts:?} {:?}", record.notes);
+    assert!(counts.delivered > counts.expected / 2, "{counts:?} {:?}", record.notes);
     eprintln!(
-        "leader killed: outage {:?}, unknown {}, redelivered {}, acked loss {:?}",
-        record.answer_outage, counts.unknown, counts.redelivered, counts.acked_lost
+        "leader killed: outage {:.1} s, rejected {}, unknown {}, redelivered {}, acked loss {:?}",
+        outage.seconds, counts.rejected, counts.unknown, counts.redelivered, counts.acked_lost
     );
 }
 

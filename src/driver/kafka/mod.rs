@@ -151,9 +151,11 @@ impl Kafka {
 
     /// The group of the receivers on a connection. Under fan-out each connection has its own.
     fn group(&self, topology: &Topology, names: &Names, subscriptions: &[Subscription]) -> String {
-        let first = subscriptions.first().map_or(0, |one| match topology.delivery {
+        let first = subscriptions.first().map_or(0, |one| match topology.delivery_of(one.receiver) {
             scenario::Delivery::FanOut => one.subscriber % topology.subscriber_connections.max(1),
-            scenario::Delivery::WorkQueue => 0,
+            scenario::Delivery::WorkQueue if topology.audiences.is_empty() => 0,
+            // Each audience has a group of its own.
+            scenario::Delivery::WorkQueue => topology.first_subscriber_of(one.receiver),
         });
         format!("{}-{first}{}", topology.prefix, names.suffix)
     }
@@ -201,7 +203,7 @@ impl Driver for Kafka {
     /// Deletes topics of earlier trials, and makes those of this one under names that were never used.
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
         by_name_only(NAME, topology)?;
-        if topology.delivery == scenario::Delivery::WorkQueue && !self.guarantees().work_queue {
+        if topology.has_queue() && !self.guarantees().work_queue {
             return Err(fatal("without a group every reader gets every message")
                 .remedy("set options.consumer = \"group\""));
         }

@@ -245,7 +245,10 @@ fn client_url(nodes: &[Node]) -> String {
 async fn finish(nodes: Vec<Node>) -> Broker {
     let settings = match nodes.first() {
         // Servers that forbid the question are used all the same; the manifest then has no settings.
-        Some(first) => first.address.settings().await.unwrap_or_default(),
+        Some(first) => first.address.settings().await.unwrap_or_else(|error| {
+            tracing::warn!("the broker's settings are not in the manifest: {error}");
+            Vec::new()
+        }),
         None => Vec::new(),
     };
     Broker {

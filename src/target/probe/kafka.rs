@@ -10,6 +10,9 @@ use crate::driver::kafka;
 /// Below the limit of a single question, so that its own words are told.
 #[cfg(feature = "kafka")]
 const WITHIN: Duration = Duration::from_millis(1500);
+/// The same for settings, which are metadata and one question more.
+#[cfg(feature = "kafka")]
+const SETTINGS_WITHIN: Duration = Duration::from_secs(7);
 
 /// Settings that bear on a measurement.
 #[cfg(feature = "kafka")]
@@ -44,7 +47,7 @@ pub(super) async fn counters(url: &str) -> Result<Counters, String> {
 
 #[cfg(feature = "kafka")]
 pub(super) async fn settings(url: &str) -> Result<Vec<(String, String)>, String> {
-    kafka::settings(url, WITHIN, &SETTINGS).await
+    kafka::settings(url, SETTINGS_WITHIN, &SETTINGS).await
 }
 
 #[cfg(feature = "kafka")]

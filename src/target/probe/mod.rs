@@ -11,6 +11,8 @@ use crate::scenario::url;
 
 /// A single question is answered within this, or counts as not answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Settings are asked once, before anything is measured, and a server that has just started may be slow to tell them.
+const SETTINGS_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server's own counters at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,7 +89,7 @@ impl Address {
 
     /// The settings in effect that bear on a measurement; never a secret.
     pub(super) async fn settings(&self) -> Result<Vec<(String, String)>, TargetError> {
-        self.within(async {
+        self.answer(SETTINGS_WITHIN, async {
             match self.system {
                 System::Redis | System::Valkey => redis::settings(&self.url).await,
                 System::Nats => nats::settings(self.monitor.as_deref()).await,
@@ -108,10 +110,18 @@ impl Address {
     }
 
     async fn within<T>(&self, answer: impl Future<Output = Result<T, String>>) -> Result<T, TargetError> {
-        let what = match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        self.answer(ANSWER_WITHIN, answer).await
+    }
+
+    async fn answer<T>(
+        &self,
+        within: Duration,
+        answer: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, TargetError> {
+        let what = match tokio::time::timeout(within, answer).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(what)) => what,
-            Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+            Err(_) => format!("no answer within {} s", within.as_secs()),
         };
         Err(TargetError::Unreachable { url: self.public_url(), what })
     }

@@ -534,3 +534,75 @@ fn each_message_carries_the_id_that_it_is_answered_under() {
         broker.stop().await.unwrap();
     });
 }
+
+#[test]
+fn an_ordered_consumer_that_is_taken_away_is_made_again_and_nothing_is_missing_or_twice() {
+    block_on(async {
+        let options = JetstreamOptions { consumer: ConsumerKind::Ordered, ack: AckPolicy::None, ..options() };
+        let broker = server(DriverConfig::Jetstream(options.clone()), &[]).await;
+        let driver = wire::jetstream(broker.url(), &options);
+        let topology = topology(1, 2, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let publish = async |count| {
+            let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+            publish(&mut publisher, 2, count, true).await;
+        };
+        publish(1000).await;
+        let mut got = read(&mut subscriber, 700, false).await.remove(&0).unwrap();
+        let client = async_nats::connect(broker.url()).await.unwrap();
+        let stream = async_nats::jetstream::new(client).get_stream("busmark-bm").await.unwrap();
+        stream.delete_consumer("ordered-0-0").await.unwrap();
+        publish(500).await;
+        let wanted = 1500 - got.len();
+        got.extend(read(&mut subscriber, wanted, false).await.remove(&0).unwrap());
+        let numbers: Vec<u64> = got.iter().map(|(_, number, _)| *number).collect();
+        let expected: Vec<u64> = (0..1000).chain(0..500).collect();
+        assert_eq!(numbers, expected, "in order, each once");
+        // Another connection goes on where this one was.
+        drop(subscriber);
+        publish(100).await;
+        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let got = read(&mut subscriber, 100, false).await.remove(&0).unwrap();
+        assert_eq!(
+            got.iter().map(|(_, number, _)| *number).collect::<Vec<_>>(),
+            (0..100).collect::<Vec<_>>()
+        );
+        let left = driver.leftovers(&topology).await.unwrap().unwrap();
+        assert_eq!((left.pending, left.discarded), (0, 0));
+        let remarks = driver.remarks();
+        assert!(remarks.len() == 1 && remarks[0].starts_with("1 times an ordered consumer"), "{remarks:?}");
+        broker.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_an_ordered_consumer_left_to_the_limits_is_counted_across_those_made_again() {
+    block_on(async {
+        let options = JetstreamOptions {
+            consumer: ConsumerKind::Ordered,
+            ack: AckPolicy::None,
+            max_messages: 50,
+            ..options()
+        };
+        let broker = server(DriverConfig::Jetstream(options.clone()), &[]).await;
+        let driver = wire::jetstream(broker.url(), &options);
+        let topology = topology(1, 1, Delivery::FanOut);
+        driver.prepare(&topology).await.unwrap();
+        let publish = async |count| {
+            let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+            publish(&mut publisher, 1, count, true).await;
+        };
+        for count in [40, 200, 30] {
+            // Nobody reads while these are sent: of each lot the stream keeps the last 50.
+            publish(count).await;
+            let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+            let kept = usize::try_from(count.min(50)).unwrap();
+            assert_eq!(read(&mut subscriber, kept, false).await.remove(&0).unwrap().len(), kept);
+        }
+        publish(60).await;
+        let left = driver.leftovers(&topology).await.unwrap().unwrap();
+        assert_eq!((left.pending, left.discarded), (50, 150 + 10));
+        broker.stop().await.unwrap();
+    });
+}

@@ -246,6 +246,17 @@ fn a_backlog_is_seen_to_build_up_and_to_drain() {
 }
 
 #[test]
+fn work_that_a_member_left_undone_is_claimed_where_the_scenario_wants_that() {
+    let Some(records) = run("patterns/claims", &[]) else { return };
+    let (claimed, left) = (of(&records, "claimed"), of(&records, "left"));
+    assert_eq!((claimed.counts.lost, claimed.counts.delivered), (0, claimed.counts.expected));
+    assert!(claimed.notes.iter().any(|note| note.contains("were claimed")), "{:?}", claimed.notes);
+    assert_eq!(left.counts.delivered + left.counts.pending_at_deadline, left.counts.expected);
+    assert!(left.notes.iter().all(|note| !note.contains("claimed")), "{:?}", left.notes);
+    assert_eq!(left.counts.redelivered, 0, "{:?}", left.counts);
+}
+
+#[test]
 fn slow_messages_and_churning_connections_are_accounted_for() {
     let Some(records) = run("patterns/slow-subscriber", &[]) else { return };
     assert!(records.iter().all(|record| record.counts.lost == 0));
@@ -342,4 +353,19 @@ fn redis_cuts_a_subscriber_that_stops_reading_at_its_limit_and_later_with_a_high
     assert!((32 << 20..64 << 20).contains(&peak), "{peak} bytes at most");
     assert_eq!((kept.counts.disconnects, kept.counts.lost), (0, 0), "{:?}", kept.counts);
     assert!(kept.resources.broker_rss_bytes_max.unwrap() > peak);
+}
+
+#[test]
+fn jetstream_with_ordered_consumers_loses_nothing() {
+    let Some(records) = run("drivers/jetstream-ordered", &["phases.measure=1s", "phases.warm_up=500ms"])
+    else {
+        return;
+    };
+    for record in &records {
+        let counts = &record.counts;
+        assert_eq!(
+            (counts.delivered, counts.duplicate, counts.reordered),
+            (counts.expected, Some(0), Some(0))
+        );
+    }
 }

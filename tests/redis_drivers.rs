@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use busmark::driver::redis_cluster::ShardedCluster;
 use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
+use busmark::driver::redis_streams::RedisStreams;
 use busmark::driver::{AckRun, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
 use busmark::measure::TrialRecord;
 use busmark::scenario::{
-    self, ClusterMode, Delivery, DriverConfig, Managed, RedisClusterOptions, RedisPubsubOptions, Scenario,
-    Subscribe, SubscribeBy, SubscriberProtocol, Target, TopicId, Topology, shipped,
+    self, Aof, ClusterMode, Delivery, DriverConfig, Managed, RedisClusterOptions, RedisPubsubOptions,
+    RedisStreamsOptions, Scenario, StreamConsumer, Subscribe, SubscribeBy, SubscriberProtocol, Target,
+    TopicId, Topology, Trim, shipped,
 };
 use busmark::target::Broker;
 use busmark::trial::{self, TrialPlan};
@@ -76,6 +78,55 @@ fn a_stream_that_keeps_everything_discards_nothing_and_what_is_unread_is_pending
     let counts = run(&scenario, &scenario.targets[0]).counts;
     assert_eq!((counts.discarded, counts.lost, counts.acked_lost), (0, 0, Some(0)), "{counts:?}");
     assert!(counts.pending_at_deadline > 500, "{counts:?}");
+}
+
+#[test]
+fn what_a_member_took_and_never_acknowledged_is_claimed_by_another_and_told() {
+    let options = RedisStreamsOptions {
+        consumer: StreamConsumer::Group,
+        max_length: 0,
+        trim: Trim::Approximate,
+        aof: Aof::Off,
+        batch: 10,
+        claim_after: Duration::from_millis(200),
+    };
+    let driver = DriverConfig::RedisStreams(options.clone());
+    let broker = scenario::Broker::Managed(Managed::of(&driver));
+    let target = Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let topology =
+        Topology { subscribers: 2, subscriber_connections: 2, delivery: Delivery::WorkQueue, ..topology() };
+    block_on(async {
+        let broker = Broker::start(&target).await.unwrap();
+        let driver = RedisStreams::new(broker.url(), &options).unwrap();
+        driver.prepare(&topology).await.unwrap();
+        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        assert_eq!(publish(&mut publisher, &topology, 10).await.0, 10);
+        let member = async |connection| {
+            driver.subscriber(&topology, &topology.subscriptions_on(connection)).await.unwrap()
+        };
+        let mut first = member(0).await;
+        assert_eq!(take(&mut first, 10).await, (10, 0));
+        drop(first);
+        assert_eq!(driver.leftovers(&topology).await.unwrap().unwrap().pending, 10);
+        let mut second = member(1).await;
+        assert_eq!(publish(&mut publisher, &topology, 5).await.0, 5);
+        assert_eq!(take(&mut second, 15).await, (15, 10), "5 are new, 10 were the other's");
+        assert_eq!(driver.remarks(), ["10 entries were claimed after nobody had acknowledged them in time"]);
+        broker.stop().await.unwrap();
+    });
+}
+
+/// Takes so many deliveries and acknowledges none; how many came, and how many flagged.
+async fn take(subscriber: &mut impl Subscriber, count: u64) -> (u64, u64) {
+    let (mut came, mut again) = (0, 0);
+    while came < count {
+        let mut each = |delivery: busmark::driver::Delivery<'_>| {
+            came += 1;
+            again += u64::from(delivery.redelivered);
+        };
+        timeout(WITHIN, subscriber.next_batch(&mut each)).await.expect("more comes").unwrap();
+    }
+    (came, again)
 }
 
 /// Bytes that the kernel may hold between the two ends of a connection, roughly.

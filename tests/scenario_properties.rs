@@ -219,6 +219,7 @@ fn system() -> impl Strategy<Value = (DriverConfig, Broker)> {
                 trim: if exact { Trim::Exact } else { Trim::Approximate },
                 aof: Aof::Off,
                 batch,
+                claim_after: if consumer == 0 { Duration::from_millis(max_length) } else { Duration::ZERO },
             })
         },
     );

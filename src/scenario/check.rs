@@ -13,7 +13,7 @@ use super::model::{
     Arrival, Delivery, DriverConfig, Extent, Fill, Rate, Scenario, Subscribe, SubscribeBy, Target, Workload,
 };
 use super::options::{
-    AckPolicy, Aof, Client, Discard, JetstreamOptions, RedisStreamsOptions, Retention, Storage,
+    AckPolicy, Aof, Client, ConsumerKind, Discard, JetstreamOptions, RedisStreamsOptions, Retention, Storage,
     StreamConsumer, Sync,
 };
 use super::problem::Problems;
@@ -293,6 +293,12 @@ fn redis_streams(rules: &Rules<'_>, path: &str, target: &Target, options: &Redis
     rules.refuse(target.broker == Broker::Bundled, &[&broker, &format!("{path}.driver")], || {
         "the bundled engine has no streams; allowed: `managed`, { url = … }, { command = … }".to_owned()
     });
+    let claims = format!("{path}.options.claim_after");
+    let alone = options.consumer == StreamConsumer::Read;
+    rules.refuse(alone && !options.claim_after.is_zero(), &[&claims, &format!("{path}.options.consumer")], || {
+        "readers without a group acknowledge nothing that could be claimed; allowed: `0s`, or consumer = \"group\""
+            .to_owned()
+    });
     let ours = matches!(target.broker, Broker::Managed(_));
     rules.refuse(!ours && options.aof != Aof::Off, &[&format!("{path}.options.aof"), &broker], || {
         "busmark can't set this on a server that it doesn't configure; set appendonly there".to_owned()
@@ -390,10 +396,29 @@ fn capable(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) 
             &[&format!("{path}.options.message_ids")],
             || "the library client sends no headers; allowed with client = \"wire\"".to_owned(),
         );
+        ordered(rules, path, options, queue);
         rules.refuse(queue && options.ack == AckPolicy::All, &[&format!("{path}.options.ack"), "workload.delivery"], || {
             "`all` would acknowledge what other subscribers of a work queue still hold; allowed: `explicit`, `none`".to_owned()
         });
     }
+}
+
+/// What an ordered consumer can't be.
+fn ordered(rules: &Rules<'_>, path: &str, options: &JetstreamOptions, queue: bool) {
+    if options.consumer != ConsumerKind::Ordered {
+        return;
+    }
+    let consumer = format!("{path}.options.consumer");
+    let (ack, client) = (format!("{path}.options.ack"), format!("{path}.options.client"));
+    rules.refuse(options.ack != AckPolicy::None, &[&consumer, &ack], || {
+        "an ordered consumer is never acknowledged; allowed with ack = \"none\"".to_owned()
+    });
+    rules.refuse(queue, &[&consumer, "workload.delivery"], || {
+        "an ordered consumer is one subscriber's own; allowed in a work queue: `pull`, `push`".to_owned()
+    });
+    rules.refuse(options.client == Client::Library, &[&consumer, &client], || {
+        "the library makes it again without a word; allowed with client = \"wire\"".to_owned()
+    });
 }
 
 /// Whether no two subscribers read one topic.

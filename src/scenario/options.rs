@@ -197,6 +197,8 @@ pub struct RedisStreamsOptions {
     pub aof: Aof,
     /// Entries per read, of each stream.
     pub batch: u32,
+    /// Entries that nobody acknowledged for so long are claimed by another member; zero never.
+    pub claim_after: Duration,
 }
 
 /// How subscribers read a Redis stream.
@@ -269,6 +271,8 @@ pub enum ConsumerKind {
     Pull,
     /// The server sends as they come.
     Push,
+    /// The subscriber asks, and makes the consumer again behind its last message whenever one is missing.
+    Ordered,
 }
 
 /// How messages are acknowledged.

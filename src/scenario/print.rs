@@ -318,6 +318,7 @@ fn options(driver: &DriverConfig) -> toml_edit::Value {
             ("trim", options.trim.word().into()),
             ("aof", options.aof.word().into()),
             ("batch", i64::from(options.batch).into()),
+            ("claim_after", units::duration(options.claim_after).into()),
         ]),
         DriverConfig::Jetstream(options) => jetstream(options),
         DriverConfig::Kafka(options) => kafka(options),

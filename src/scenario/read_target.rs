@@ -72,6 +72,7 @@ fn redis_streams(options: &Reader<'_>) -> RedisStreamsOptions {
         trim: options.word("trim"),
         aof: options.word("aof"),
         batch: options.count("batch", 1),
+        claim_after: options.span("claim_after").unwrap_or_default(),
     }
 }
 

@@ -91,6 +91,12 @@ static REDIS_STREAMS: &[Key] = &[
         Default::Is("100"),
         "Entries per read, of each stream.",
     ),
+    key(
+        "claim_after",
+        Kind::Span,
+        Default::Is("\"0s\""),
+        "Entries that a member of a group got and did not acknowledge for so long are claimed by others (XAUTOCLAIM); 0s never.",
+    ),
 ];
 
 static NATS_CORE: &[Key] = &[CLIENT];

@@ -19,7 +19,12 @@ pub(super) static JETSTREAM: &[Key] = &[
         Default::Is("\"2m\""),
         "How a server that busmark starts syncs its files: on each write, or in this interval.",
     ),
-    key("consumer", Kind::Word(words::<ConsumerKind>), Default::Is("\"pull\""), "Asked for, or sent."),
+    key(
+        "consumer",
+        Kind::Word(words::<ConsumerKind>),
+        Default::Is("\"pull\""),
+        "Asked for, sent, or ordered: asked for, never acknowledged, and made again whenever a message is missing.",
+    ),
     key("ack", Kind::Word(words::<AckPolicy>), Default::Is("\"explicit\""), "How messages are acknowledged."),
     key("ack_wait", Kind::Span, Default::Is("\"30s\""), "Redelivery after this."),
     key(

@@ -62,7 +62,8 @@ impl Word for Storage {
 }
 
 impl Word for ConsumerKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("pull", Self::Pull), ("push", Self::Push)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pull", Self::Pull), ("push", Self::Push), ("ordered", Self::Ordered)];
 }
 
 impl Word for AckPolicy {

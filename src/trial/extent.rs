@@ -17,9 +17,9 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
     let lateness = match &target.driver {
         DriverConfig::Jetstream(options) => options.ack_wait,
         DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
+        DriverConfig::RedisStreams(options) => options.claim_after.saturating_mul(2),
         DriverConfig::RedisPubsub(_)
         | DriverConfig::RedisCluster(_)
-        | DriverConfig::RedisStreams(_)
         | DriverConfig::NatsCore(_)
         | DriverConfig::Kafka(_) => Duration::ZERO,
     };

@@ -167,7 +167,8 @@ pub(crate) fn valkey_cluster_sharded() -> Contestant {
 }
 
 fn streams(name: &'static str, consumer: StreamConsumer, aof: Aof, server: Server) -> Contestant {
-    let options = RedisStreamsOptions { consumer, max_length: 0, trim: Trim::Approximate, aof, batch: 100 };
+    let (trim, claim_after) = (Trim::Approximate, Duration::ZERO);
+    let options = RedisStreamsOptions { consumer, max_length: 0, trim, aof, batch: 100, claim_after };
     let driver = DriverConfig::RedisStreams(options);
     let managed = Managed { server, ..Managed::of(&driver) };
     Contestant { name, driver, broker: scenario::Broker::Managed(managed), refusal: Refusal::RedisKeys }
@@ -277,4 +278,10 @@ pub(crate) fn kafka_assign() -> Contestant {
         ..scenario::KafkaOptions::default()
     };
     kafka("kafka (assign, acks 0, lz4)", options)
+}
+
+pub(crate) fn jetstream_ordered_wire() -> Contestant {
+    let options =
+        JetstreamOptions { consumer: ConsumerKind::Ordered, ack: AckPolicy::None, ..pull(Client::Wire) };
+    jetstream("jetstream (wire, file, ordered)", options)
 }

@@ -74,6 +74,7 @@ every_driver! {
     jetstream_pull_library,
     jetstream_push_wire,
     jetstream_push_library,
+    jetstream_ordered_wire,
 }
 
 // Built where the driver is.

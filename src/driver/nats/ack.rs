@@ -41,6 +41,17 @@ pub(super) fn redelivered(reply: &[u8]) -> bool {
     reply.split(|&byte| byte == b'.').nth(delivered_at).is_some_and(|delivered| delivered != b"1")
 }
 
+/// The numbers in a delivery's reply subject: the message's in the stream, and the delivery's at its consumer.
+pub(super) fn sequences(reply: &[u8]) -> Option<(u64, u64)> {
+    let tokens = memchr::memchr_iter(b'.', reply).count() + 1;
+    let stream_at = if tokens > 9 { 7 } else { 5 };
+    let mut numbers = reply
+        .split(|&byte| byte == b'.')
+        .skip(stream_at)
+        .map(|token| std::str::from_utf8(token).ok().and_then(|text| text.parse::<u64>().ok()));
+    Some((numbers.next()??, numbers.next()??))
+}
+
 /// Joins answers to consecutive messages with equal outcomes into runs.
 pub(super) fn runs(answers: impl Iterator<Item = (u64, Outcome)>, each: &mut impl FnMut(AckRun)) {
     let mut open: Option<AckRun> = None;
@@ -89,6 +100,13 @@ mod tests {
         assert!(!redelivered(b"$JS.ACK._.hash.s.c.1.7.7.1700000000.0.rand"));
         assert!(redelivered(b"$JS.ACK._.hash.s.c.3.7.9.1700000000.0"));
         assert!(!redelivered(b"nonsense"));
+    }
+
+    #[test]
+    fn the_numbers_of_a_delivery_are_read_in_both_forms() {
+        assert_eq!(sequences(b"$JS.ACK.s.c.1.70.7.1700000000.0"), Some((70, 7)));
+        assert_eq!(sequences(b"$JS.ACK._.hash.s.c.1.70.8.1700000000.0.rand"), Some((70, 8)));
+        assert_eq!(sequences(b"nonsense"), None);
     }
 
     #[test]

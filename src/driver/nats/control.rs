@@ -18,6 +18,9 @@ use crate::scenario::{
 /// Questions to the server that are under way at a time.
 const CONCURRENT_REQUESTS: usize = 32;
 
+/// How long the server keeps an ordered consumer that nobody asks.
+const ORDERED_KEPT: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// Error code of the server for a stream that doesn't exist.
 const STREAM_NOT_FOUND: u64 = 10059;
 
@@ -78,9 +81,30 @@ impl Control {
         format!("receiver-{receiver}")
     }
 
-    /// Where a pull consumer is asked for messages.
-    pub(super) fn pull_subject(&self, receiver: u32) -> String {
-        format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.stream(), Self::consumer(receiver))
+    /// Where a pull consumer of this name is asked for messages.
+    pub(super) fn pull_subject(&self, consumer: &str) -> String {
+        format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", self.stream())
+    }
+
+    /// Makes the ordered consumer `name` of a receiver, which begins behind the stream's message `after`.
+    pub(super) async fn create_ordered(
+        &self,
+        receiver: u32,
+        name: &str,
+        after: Option<u64>,
+    ) -> Result<(), DriverError> {
+        let start = |after: u64| consumer::DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
+        let config = pull::Config {
+            durable_name: None,
+            name: Some(name.to_owned()),
+            deliver_policy: after.map_or_else(|| self.deliver_policy(), start),
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: ORDERED_KEPT,
+            ..self.pull_config(receiver)
+        };
+        let created = self.context.create_consumer_on_stream(config, self.stream()).await;
+        created.map(drop).map_err(|error| self.fatal("create an ordered consumer", error))
     }
 
     /// Where a push consumer sends; not below the stream's own subjects.
@@ -96,6 +120,11 @@ impl Control {
             return Err(
                 DriverError::new(ErrorKind::Fatal, JETSTREAM, what).remedy("use \"explicit\" or \"none\"")
             );
+        }
+        if self.topology.has_queue() && self.options.consumer == ConsumerKind::Ordered {
+            let what = "an ordered consumer is one subscriber's own and no work queue";
+            return Err(DriverError::new(ErrorKind::Fatal, JETSTREAM, what)
+                .remedy("use consumer = \"pull\" or \"push\""));
         }
         self.delete().await?;
         let config = stream::Config {
@@ -121,7 +150,10 @@ impl Control {
             ..stream::Config::default()
         };
         self.context.create_stream(config).await.map_err(|error| self.fatal("create the stream", error))?;
-        futures_util::stream::iter(0..self.topology.receivers())
+        // Ordered consumers are made when somebody subscribes.
+        let durable =
+            if self.options.consumer == ConsumerKind::Ordered { 0 } else { self.topology.receivers() };
+        futures_util::stream::iter(0..durable)
             .map(|receiver| self.create_consumer(receiver))
             .buffer_unordered(CONCURRENT_REQUESTS)
             .try_collect()
@@ -143,7 +175,12 @@ impl Control {
     /// away before a consumer reached it: what was stored for its consumers, less what they delivered or still
     /// have before them. Deliveries count again when they are made again, so that this is rather too little than
     /// too much, and nothing where the stream has no limits.
-    pub(super) async fn leftovers(&self) -> Result<Leftovers, DriverError> {
+    /// `name` says under which name a receiver's consumer is known, if it is there, and how many deliveries others made
+    /// in its place before.
+    pub(super) async fn leftovers(
+        &self,
+        name: impl Fn(u32) -> Option<(String, u64)>,
+    ) -> Result<Leftovers, DriverError> {
         let stream = self
             .context
             .get_stream(self.stream())
@@ -151,14 +188,15 @@ impl Control {
             .map_err(|error| self.fatal("ask for the stream", error))?;
         let state = &stream.cached_info().state;
         let (stored, removed) = (state.last_sequence, state.first_sequence.saturating_sub(1));
-        let sum = futures_util::stream::iter(0..self.topology.receivers())
-            .map(|receiver| {
+        let names: Vec<(String, u64)> = (0..self.topology.receivers()).filter_map(name).collect();
+        let sum = futures_util::stream::iter(names)
+            .map(|(name, before)| {
                 let stream = &stream;
-                async move { stream.consumer_info(Self::consumer(receiver)).await }
+                async move { stream.consumer_info(name).await.map(|info| (info, before)) }
             })
             .buffer_unordered(CONCURRENT_REQUESTS)
             .map_err(|error| self.fatal("ask for a consumer", error))
-            .try_fold(Held::default(), async |sum, info| {
+            .try_fold(Held::default(), async |sum, (info, before)| {
                 let unacknowledged = match self.options.ack {
                     AckPolicy::None => 0,
                     AckPolicy::All | AckPolicy::Explicit => info.num_ack_pending as u64,
@@ -166,7 +204,7 @@ impl Control {
                 Ok(Held {
                     pending: sum.pending + info.num_pending,
                     unacknowledged: sum.unacknowledged + unacknowledged,
-                    delivered: sum.delivered + info.delivered.consumer_sequence,
+                    delivered: sum.delivered + before + info.delivered.consumer_sequence,
                     passed_over: sum.passed_over + removed.saturating_sub(info.delivered.stream_sequence),
                 })
             })
@@ -196,7 +234,7 @@ impl Control {
 
     async fn create_consumer(&self, receiver: u32) -> Result<(), DriverError> {
         let created = match self.options.consumer {
-            ConsumerKind::Pull => {
+            ConsumerKind::Pull | ConsumerKind::Ordered => {
                 let config = self.pull_config(receiver);
                 self.context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
             }

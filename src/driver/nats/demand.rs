@@ -21,7 +21,7 @@ pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 /// Status codes after which one simply asks again.
 const NOTHING_NOW: u16 = 404;
 const EXPIRED: u16 = 408;
-const NO_RESPONDERS: u16 = 503;
+pub(super) const NO_RESPONDERS: u16 = 503;
 const HEARTBEAT: u16 = 100;
 
 /// What a server says, with another status, when somebody else is to be asked from now on.

@@ -7,6 +7,7 @@ mod address;
 mod control;
 mod demand;
 pub mod library;
+mod ordered;
 mod subjects;
 mod unacknowledged;
 pub mod wire;
@@ -14,7 +15,7 @@ pub mod wire;
 use async_nats::{ConnectOptions, ServerAddr};
 
 use super::{Acknowledgement, DeliveryGuarantee, DriverError, Durability, Guarantees};
-use crate::scenario::{AckPolicy, JetstreamOptions, Storage, Sync};
+use crate::scenario::{AckPolicy, ConsumerKind, JetstreamOptions, Storage, Sync};
 
 /// Names of the drivers in errors and results.
 const CORE: &str = "nats-core";
@@ -49,9 +50,11 @@ fn jetstream_guarantees(options: &JetstreamOptions, mut deviations: Vec<String>)
         deviations.push("the server flushes replicated streams after the acknowledgement".to_owned());
     }
     Guarantees {
-        delivery: match options.ack {
-            AckPolicy::None => DeliveryGuarantee::AtMostOnce,
-            AckPolicy::All | AckPolicy::Explicit => DeliveryGuarantee::AtLeastOnce,
+        delivery: match (options.ack, options.consumer) {
+            // What is missing is asked for again.
+            (_, ConsumerKind::Ordered) => DeliveryGuarantee::AtLeastOnce,
+            (AckPolicy::None, _) => DeliveryGuarantee::AtMostOnce,
+            (AckPolicy::All | AckPolicy::Explicit, _) => DeliveryGuarantee::AtLeastOnce,
         },
         acknowledgement: match options.replicas {
             0 | 1 => Acknowledgement::Leader,
@@ -65,7 +68,7 @@ fn jetstream_guarantees(options: &JetstreamOptions, mut deviations: Vec<String>)
         replicas: options.replicas.max(1),
         ordered: true,
         replay: true,
-        work_queue: true,
+        work_queue: options.consumer != ConsumerKind::Ordered,
         patterns: true,
         deviations,
     }

@@ -47,6 +47,8 @@ const FENCE_AGAIN: Duration = Duration::from_millis(250);
 struct Happened {
     /// Messages that a node refused because their slot had moved, handed to the node it named.
     redirected: AtomicU64,
+    /// Messages that a node sent on with ASK while their slot was between two nodes.
+    asked: AtomicU64,
     /// Subscriptions that were made again where their slot went.
     resubscribed: AtomicU64,
     /// Publishing sockets that broke.
@@ -62,6 +64,7 @@ impl Happened {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let all = [
             (read(&self.redirected), "messages were refused with MOVED and handed to the node it named"),
+            (read(&self.asked), "messages were sent on with ASK to the node that was taking their slot over"),
             (
                 read(&self.resubscribed),
                 "subscriptions were made again on another node, where their slot went",

@@ -6,16 +6,19 @@ use std::task::{Context, Poll};
 
 use super::lane::Lane;
 use super::map::fetch_any;
-use super::slots::{Node, SlotMap, moved, slot_of};
+use super::slots::{Node, Redirection, SlotMap, redirection, slot_of};
 use super::{Happened, NAME};
 use crate::driver::redis::{Address, FRAME_BYTES, broken, check_length, disconnected, fatal, open};
 use crate::driver::socket::OUTPUT_BYTES;
 use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
 use crate::scenario::{TopicId, Topology};
-use crate::wire::resp::{PublishFrame, Reply, integer_run, scan};
+use crate::wire::resp::{PublishFrame, Reply, append_command, integer_run, scan};
 
 /// Bytes of frames kept for want of an answer, before a flush waits for answers.
 const KEPT_BYTES: usize = 64 << 20;
+
+/// Number of no message: the ASKING in front of one that was sent on with ASK.
+const ASKING: u64 = u64::MAX;
 
 /// A publishing connection: a socket to each node.
 #[derive(Debug)]
@@ -93,6 +96,13 @@ impl ShardedPublisher {
             let (refusal, length) = match scan(socket.unread()).map_err(|error| broken(NAME, error))? {
                 None => break,
                 Some((Reply::Integer(_), length)) => (None, length),
+                Some((Reply::Simple(_), length))
+                    if lane.waiting.front().is_some_and(|waiting| waiting.number == ASKING) =>
+                {
+                    socket.consume(length);
+                    lane.answer(|_| ());
+                    continue;
+                }
                 Some((Reply::Error(text), length)) => (Some(text.to_vec()), length),
                 Some(_) => {
                     return Err(fatal(NAME, "a node answers SPUBLISH with something else than a number"));
@@ -122,17 +132,29 @@ impl ShardedPublisher {
         let mut frame = Vec::new();
         let lane = &mut self.lanes[index];
         let waiting = lane.answer(|bytes| frame.extend_from_slice(bytes)).ok_or_else(unasked)?;
-        let Some((slot, node)) = moved(text, &lane.node.host) else {
+        if waiting.number == ASKING {
+            // The message behind it is answered for itself.
+            self.tell(text);
+            return Ok(());
+        }
+        let Some(Redirection { slot, node, once }) = redirection(text, &lane.node.host) else {
             self.tell(text);
             runs.add(waiting.number, Outcome::Rejected);
             return Ok(());
         };
         let to = self.lane_to(&node);
-        self.home.iter_mut().filter(|(known, _)| *known == slot).for_each(|(_, lane)| *lane = to);
-        Happened::add(&self.happened.redirected, 1);
+        if once {
+            Happened::add(&self.happened.asked, 1);
+        } else {
+            self.home.iter_mut().filter(|(known, _)| *known == slot).for_each(|(_, lane)| *lane = to);
+            Happened::add(&self.happened.redirected, 1);
+        }
         if self.lanes[to].lost {
             runs.add(waiting.number, Outcome::Rejected);
         } else {
+            if once {
+                self.lanes[to].put(ASKING, waiting.topic, |bytes| append_command(bytes, &[b"ASKING"]));
+            }
             self.lanes[to].put(waiting.number, waiting.topic, |bytes| bytes.extend_from_slice(&frame));
         }
         Ok(())

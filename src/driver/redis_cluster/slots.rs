@@ -96,13 +96,29 @@ fn slot(reply: Reply<'_>) -> Option<u16> {
     }
 }
 
-/// Where `MOVED 3999 127.0.0.1:6381` sends a client; an empty host is that of the node which said so.
-pub(super) fn moved(text: &[u8], asked: &str) -> Option<(u16, Node)> {
-    let text = std::str::from_utf8(text).ok()?.strip_prefix("MOVED ")?;
-    let (slot, place) = text.split_once(' ')?;
+/// Where a node sends a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirection {
+    pub(super) slot: u16,
+    pub(super) node: Node,
+    /// For this one command (ASK), and not from now on (MOVED). Redis 8 keeps serving the shard channels of a slot
+    /// that is being moved and says MOVED in the end; others that speak its protocol need not.
+    pub(super) once: bool,
+}
+
+/// What `MOVED 3999 127.0.0.1:6381` and `ASK 3999 127.0.0.1:6381` say; an empty host is that of the node which said
+/// so.
+pub(super) fn redirection(text: &[u8], asked: &str) -> Option<Redirection> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (once, rest) = match text.strip_prefix("MOVED ") {
+        Some(rest) => (false, rest),
+        None => (true, text.strip_prefix("ASK ")?),
+    };
+    let (slot, place) = rest.split_once(' ')?;
     let (host, port) = place.rsplit_once(':')?;
     let host = if host.is_empty() { asked } else { host };
-    Some((slot.parse().ok()?, Node { host: host.to_owned(), port: port.parse().ok()? }))
+    let node = Node { host: host.to_owned(), port: port.parse().ok()? };
+    Some(Redirection { slot: slot.parse().ok()?, node, once })
 }
 
 #[cfg(test)]
@@ -140,10 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_says_slot_and_node() {
+    fn a_redirection_says_slot_and_node_and_for_how_long() {
         let node = Node { host: "127.0.0.1".to_owned(), port: 6381 };
-        assert_eq!(moved(b"MOVED 3999 127.0.0.1:6381", "x"), Some((3999, node)));
-        assert_eq!(moved(b"MOVED 3999 :6381", "x").unwrap().1.host, "x");
-        assert_eq!(moved(b"CLUSTERDOWN The cluster is down", "x"), None);
+        let moved = Redirection { slot: 3999, node: node.clone(), once: false };
+        assert_eq!(redirection(b"MOVED 3999 127.0.0.1:6381", "x"), Some(moved));
+        let ask = Redirection { slot: 3999, node, once: true };
+        assert_eq!(redirection(b"ASK 3999 127.0.0.1:6381", "x"), Some(ask));
+        assert_eq!(redirection(b"MOVED 3999 :6381", "x").unwrap().node.host, "x");
+        assert_eq!(redirection(b"CLUSTERDOWN The cluster is down", "x"), None);
     }
 }

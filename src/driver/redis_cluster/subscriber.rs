@@ -265,7 +265,11 @@ impl Branch {
                     return Ok(false);
                 }
                 Reply::Array(items) | Reply::Push(items) if is_confirmation(items) => {}
-                Reply::Error(text) if text.starts_with(b"MOVED ") || text.starts_with(b"CLUSTERDOWN") => {
+                Reply::Error(text)
+                    if [&b"MOVED "[..], b"ASK ", b"CLUSTERDOWN"]
+                        .iter()
+                        .any(|start| text.starts_with(start)) =>
+                {
                     elsewhere.extend(channels.get(next).cloned());
                 }
                 Reply::Error(text) => return Err(refused(text)),

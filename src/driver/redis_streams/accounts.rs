@@ -2,6 +2,7 @@
 //! discarded unread can be told from what is still in it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::wire::resp::EntryId;
@@ -21,12 +22,28 @@ pub(super) struct Account {
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     of: Mutex<HashMap<(u32, u32), Account>>,
+    /// Entries that members of a group took over from others.
+    claimed: AtomicU64,
 }
 
 impl Accounts {
     /// Forgets an earlier trial.
     pub(super) fn clear(&self) {
         self.of.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.claimed.store(0, Ordering::Relaxed);
+    }
+
+    /// A member of a group took so many entries over.
+    pub(super) fn claimed(&self, count: u64) {
+        self.claimed.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What a reader of the result has to know.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        match self.claimed.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            count => vec![format!("{count} entries were claimed after nobody had acknowledged them in time")],
+        }
     }
 
     /// Adds what one subscriber has done for a receiver on a topic.
@@ -60,7 +77,10 @@ pub(super) struct StreamState {
 pub(super) fn discarded(state: StreamState, account: Account, available: u64, pending: u64) -> u64 {
     // Delivered as the server sees it, and lost with a connection before the harness saw it: not discarded.
     let on_the_way = pending.saturating_sub(account.unacknowledged);
-    state.added.saturating_sub(account.delivered + available + on_the_way)
+    // What went down with a connection and was claimed by somebody else is still there: no stream discards more than
+    // it has let go.
+    let gone = state.added.saturating_sub(state.length);
+    state.added.saturating_sub(account.delivered + available + on_the_way).min(gone)
 }
 
 #[cfg(test)]
@@ -87,5 +107,11 @@ mod tests {
         assert_eq!(discarded(state, account(40, 0), 10, 0), 50, "the stream holds 10 that nobody read");
         assert_eq!(discarded(state, account(40, 5), 10, 5), 50, "unacknowledged ones were delivered");
         assert_eq!(discarded(state, account(40, 0), 10, 5), 45, "5 went down with a connection");
+        let whole = StreamState { added: 100, length: 100 };
+        assert_eq!(
+            discarded(whole, account(95, 5), 0, 0),
+            0,
+            "5 went down with a connection and were claimed"
+        );
     }
 }

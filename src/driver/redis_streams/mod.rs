@@ -7,12 +7,14 @@
 //! command.
 
 mod accounts;
+mod claims;
 mod control;
 mod subscriber;
 
 pub use subscriber::StreamSubscriber;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::redis::{self, Address, Verb, WirePublisher, open};
 use super::{
@@ -106,12 +108,20 @@ impl Driver for RedisStreams {
             StreamConsumer::Group => Some(open(&self.address, 0).await?),
             StreamConsumer::Read => None,
         };
-        StreamSubscriber::new((reading, acking), topology, subscriptions, self)
+        let claiming = match self.options.claim_after {
+            Duration::ZERO => None,
+            _ => Some(open(&self.address, topology.payload_max).await?),
+        };
+        StreamSubscriber::new((reading, acking, claiming), topology, subscriptions, self)
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
         let group = self.options.consumer == StreamConsumer::Group;
         self.control.leftovers(topology, group, &self.accounts).await.map(Some)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.accounts.remarks()
     }
 
     async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError> {

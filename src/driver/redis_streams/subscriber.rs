@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::accounts::{Account, Accounts};
+use super::claims::{Claiming, Member};
 use super::{NAME, RedisStreams, group_of};
 use crate::driver::redis::{Readers, broken, fatal};
 use crate::driver::socket::{Output, Socket};
@@ -57,6 +58,7 @@ pub struct StreamSubscriber {
     /// The stream whose entries are coming.
     current: usize,
     acking: Option<Acking>,
+    claiming: Option<Claiming>,
     accounts: Arc<Accounts>,
 }
 
@@ -72,7 +74,7 @@ struct Acking {
 
 impl StreamSubscriber {
     pub(super) fn new(
-        (reading, acking): (Socket, Option<Socket>),
+        (reading, acking, claiming): (Socket, Option<Socket>, Option<Socket>),
         topology: &Topology,
         subscriptions: &[Subscription],
         driver: &RedisStreams,
@@ -88,6 +90,14 @@ impl StreamSubscriber {
             sources.push(Source { topic, name, subscription, receiver, account: Account::default() });
         }
         let first = subscriptions.first();
+        let group = first.map(|one| group_of(topology, one.receiver)).unwrap_or_default();
+        let consumer = first.map(|one| format!("subscriber{}", one.subscriber)).unwrap_or_default();
+        let batch = driver.options.batch.to_string();
+        let claiming = claiming.map(|socket| {
+            let member = Member { group: group.clone(), name: consumer.clone(), batch: batch.clone() };
+            let streams = sources.iter().map(|source| source.name.clone());
+            Claiming::new(socket, driver.options.claim_after, member, streams)
+        });
         Ok(Self {
             reading,
             output: Output::default(),
@@ -98,9 +108,9 @@ impl StreamSubscriber {
                 StreamConsumer::Group => Mode::Unacknowledged,
                 StreamConsumer::Read => Mode::Alone,
             },
-            batch: driver.options.batch.to_string(),
-            group: first.map(|one| group_of(topology, one.receiver)).unwrap_or_default(),
-            consumer: first.map(|one| format!("subscriber{}", one.subscriber)).unwrap_or_default(),
+            batch,
+            group,
+            consumer,
             readers,
             sources,
             source_of,
@@ -111,6 +121,7 @@ impl StreamSubscriber {
                 held: VecDeque::new(),
                 first: 0,
             }),
+            claiming,
             accounts: Arc::clone(&driver.accounts),
         })
     }
@@ -197,6 +208,25 @@ impl StreamSubscriber {
         Ok(any)
     }
 
+    /// Hands over what was claimed from other members.
+    fn poll_claims(
+        &mut self,
+        cx: &mut Context<'_>,
+        each: &mut impl FnMut(Delivery<'_>),
+    ) -> Poll<Result<(), DriverError>> {
+        let Self { claiming: Some(claiming), mode: Mode::Group, sources, acking, accounts, .. } = self else {
+            // What was claimed would come again with what this member had before.
+            return Poll::Pending;
+        };
+        let claimed = ready!(claiming.poll(cx, &mut |index, id, payload| {
+            let Source { topic, subscription, .. } = sources[index];
+            let token = acking.as_mut().map(|acking| acking.hold(index as u32, id));
+            each(Delivery { subscription, topic, payload, redelivered: true, token });
+        }));
+        accounts.claimed(claimed?);
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_batch(
         &mut self,
         cx: &mut Context<'_>,
@@ -205,6 +235,9 @@ impl StreamSubscriber {
         if self.sources.is_empty() {
             // Nothing to read, but a broken connection is still to be noticed.
             return self.reading.poll_read(cx);
+        }
+        if let Poll::Ready(claimed) = self.poll_claims(cx, each) {
+            return Poll::Ready(claimed);
         }
         loop {
             if !self.asked {

@@ -56,7 +56,8 @@ impl Driver for Jetstream {
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
-        self.control(topology).await?.leftovers().await.map(Some)
+        let name = |receiver| Some((Control::consumer(receiver), 0));
+        self.control(topology).await?.leftovers(name).await.map(Some)
     }
 
     async fn leader(&self, topology: &Topology) -> Result<Option<String>, DriverError> {

@@ -3,6 +3,7 @@
 use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 
+use super::super::JETSTREAM;
 use super::super::ack;
 use super::super::control::Control;
 use super::super::demand::{self, Demand};
@@ -10,7 +11,7 @@ use super::super::subjects::Subjects;
 use super::super::unacknowledged::Unacknowledged;
 use super::link::Link;
 use super::streams::Streams;
-use crate::driver::{self, AckToken, Delivery, DriverError};
+use crate::driver::{self, AckToken, Delivery, DriverError, ErrorKind};
 use crate::scenario::{self, AckPolicy, ConsumerKind, Subscription};
 
 /// A connection that subscribes.
@@ -55,11 +56,17 @@ impl Subscriber {
                 ConsumerKind::Pull => {
                     let inbox = client.new_inbox();
                     let pull = Pull {
-                        request: control.pull_subject(receiver).into(),
+                        request: control.pull_subject(&Control::consumer(receiver)).into(),
                         inbox: inbox.clone().into(),
                         demand: Demand::new(options.pull_batch),
                     };
                     (client.subscribe(inbox).await, Some(pull))
+                }
+                ConsumerKind::Ordered => {
+                    let what = "the library makes an ordered consumer again without a word";
+                    return Err(
+                        DriverError::new(ErrorKind::Fatal, JETSTREAM, what).remedy("set client = \"wire\"")
+                    );
                 }
                 ConsumerKind::Push => {
                     let subject = control.deliver_subject(receiver);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::super::address::Address;
 use super::super::control::Control;
+use super::super::ordered::OrderedConsumers;
 use super::super::subjects::Subjects;
 use super::super::{JETSTREAM, jetstream_guarantees};
 use super::link::{Link, connection_of};
 use super::{Publisher, Subscriber};
 use crate::driver::{Driver, DriverError, Guarantees, Leftovers};
-use crate::scenario::{JetstreamOptions, Subscription, Topology};
+use crate::scenario::{ConsumerKind, JetstreamOptions, Subscription, Topology};
 
 /// JetStream at one URL.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct Jetstream {
     url: String,
     address: Arc<Address>,
     options: JetstreamOptions,
+    ordered: Arc<OrderedConsumers>,
 }
 
 impl Jetstream {
@@ -26,7 +28,7 @@ impl Jetstream {
     /// `Fatal` if the URL is none.
     pub fn new(url: &str, options: &JetstreamOptions) -> Result<Self, DriverError> {
         let address = Arc::new(Address::parse(JETSTREAM, url)?);
-        Ok(Self { url: url.to_owned(), address, options: options.clone() })
+        Ok(Self { url: url.to_owned(), address, options: options.clone(), ordered: Arc::default() })
     }
 
     async fn control(&self, topology: &Topology) -> Result<Control, DriverError> {
@@ -43,6 +45,7 @@ impl Driver for Jetstream {
     }
 
     async fn prepare(&self, topology: &Topology) -> Result<(), DriverError> {
+        self.ordered.clear();
         self.control(topology).await?.create().await
     }
 
@@ -60,15 +63,23 @@ impl Driver for Jetstream {
         let control = self.control(topology).await?;
         let connection = connection_of(subscriptions, topology);
         let link = Link::open(&self.address, connection, topology.payload_max).await?;
-        Subscriber::open(link, &control, subscriptions).await
+        Subscriber::open(link, control, &self.ordered, subscriptions).await
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
-        self.control(topology).await?.leftovers().await.map(Some)
+        let name = |receiver| match self.options.consumer {
+            ConsumerKind::Pull | ConsumerKind::Push => Some((Control::consumer(receiver), 0)),
+            ConsumerKind::Ordered => self.ordered.name(receiver),
+        };
+        self.control(topology).await?.leftovers(name).await.map(Some)
     }
 
     async fn leader(&self, topology: &Topology) -> Result<Option<String>, DriverError> {
         self.control(topology).await?.leader().await
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.ordered.remarks()
     }
 
     async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError> {

@@ -1,23 +1,33 @@
 //! Reading through pull and push consumers, and acknowledging: what one read brought is acknowledged, and more
 //! asked for, in one write.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::super::ack::{self, ACK};
 use super::super::control::Control;
 use super::super::demand::{self, Demand};
+use super::super::ordered::{OrderedConsumers, Watching};
 use super::super::subjects::Subjects;
 use super::super::unacknowledged::Unacknowledged;
 use super::super::{CORE, JETSTREAM};
 use super::link::Link;
 use crate::driver::{self, AckToken, Delivery, DriverError, ErrorKind};
 use crate::scenario::{self, AckPolicy, ConsumerKind, Subscription};
-use crate::wire::nats::{Headers, Message, MessageHead, append_publish, append_subscribe};
+use crate::wire::nats::{
+    Headers, Message, MessageHead, append_publish, append_subscribe, append_unsubscribe,
+};
 
 /// Bytes of acknowledgements that may wait for the socket before acknowledging waits, too.
 const ACKS_WAITING: usize = 1024 * 1024;
+
+/// Between two attempts to make an ordered consumer again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Bytes of a reply subject that are kept without allocating; ours have about 70.
 const REPLY_BYTES: usize = 111;
@@ -30,6 +40,26 @@ pub struct Subscriber {
     ack: AckPolicy,
     readers: Vec<Reader>,
     unacknowledged: Unacknowledged<Reply>,
+    /// What makes ordered consumers again; `None` where there are none.
+    again: Option<Again>,
+}
+
+/// What it takes to make ordered consumers again.
+struct Again {
+    control: Arc<Control>,
+    ordered: Arc<OrderedConsumers>,
+    /// The one that is being made: for which reader, under which name, and behind which message.
+    making: Option<Making>,
+    /// Looks after those of which nothing is heard.
+    looks: Interval,
+}
+
+type Making = (u32, String, Option<u64>, Pin<Box<dyn Future<Output = Result<(), DriverError>>>>);
+
+impl std::fmt::Debug for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Again {{ making: {:?} }}", self.making.as_ref().map(|(_, name, ..)| name))
+    }
 }
 
 /// One subscription.
@@ -40,6 +70,9 @@ struct Reader {
     first_delivery: Vec<u8>,
     /// The newest delivery that is to be acknowledged, under `ack = "all"`.
     newest: Option<Reply>,
+    /// Of an ordered consumer: what is watched, and how often it was made.
+    watching: Option<Watching>,
+    generation: u32,
 }
 
 /// Pull requests of one subscription.
@@ -60,19 +93,27 @@ enum Reply {
 impl Subscriber {
     pub(super) async fn open(
         mut link: Link,
-        control: &Control,
+        control: Control,
+        ordered: &Arc<OrderedConsumers>,
         subscriptions: &[Subscription],
     ) -> Result<Self, DriverError> {
-        let options = control.options();
+        let options = control.options().clone();
         let mut commands = Vec::new();
         let mut readers = Vec::with_capacity(subscriptions.len());
         for (number, subscription) in subscriptions.iter().enumerate() {
             let receiver = subscription.receiver;
             let sid = number.to_string();
+            let mut name = Control::consumer(receiver);
+            let mut watching = None;
+            if options.consumer == ConsumerKind::Ordered {
+                let after;
+                (name, after) = ordered.next(receiver);
+                control.create_ordered(receiver, &name, after).await?;
+                watching = Some(Watching::new(receiver, after));
+            }
             let pull = match options.consumer {
-                ConsumerKind::Pull => {
-                    let (subject, inbox) =
-                        (control.pull_subject(receiver), format!("{}.{number}", link.inbox));
+                ConsumerKind::Pull | ConsumerKind::Ordered => {
+                    let (subject, inbox) = (control.pull_subject(&name), format!("{}.{number}", link.inbox));
                     append_subscribe(&mut commands, inbox.as_bytes(), b"", sid.as_bytes());
                     Some(Pull { subject, inbox, demand: Demand::new(options.pull_batch) })
                 }
@@ -86,21 +127,17 @@ impl Subscriber {
                     None
                 }
             };
-            let first_delivery =
-                format!("$JS.ACK.{}.{}.1.", control.stream(), Control::consumer(receiver)).into_bytes();
-            readers.push(Reader { pull, first_delivery, newest: None });
+            let first_delivery = format!("$JS.ACK.{}.{name}.1.", control.stream()).into_bytes();
+            readers.push(Reader { pull, first_delivery, newest: None, watching, generation: 0 });
         }
         link.settle(commands).await?;
         for reader in &mut readers {
             link.owe(|output| reader.ask(output));
         }
-        Ok(Self {
-            link,
-            subjects: control.subjects().clone(),
-            ack: options.ack,
-            readers,
-            unacknowledged: Unacknowledged::new(),
-        })
+        let subjects = control.subjects().clone();
+        let again =
+            (options.consumer == ConsumerKind::Ordered).then(|| Again::new(control, Arc::clone(ordered)));
+        Ok(Self { link, subjects, ack: options.ack, readers, unacknowledged: Unacknowledged::new(), again })
     }
 
     /// Notes whom to acknowledge; what is sent for a token, if anything is sent for it at once.
@@ -120,11 +157,13 @@ impl Subscriber {
 
 impl Subscriber {
     async fn read(&mut self, each: &mut impl FnMut(Delivery<'_>)) -> Result<(), DriverError> {
-        let Self { link, subjects, ack, readers, unacknowledged } = self;
+        let Self { link, subjects, ack: ack_policy, readers, unacknowledged, again } = self;
         poll_fn(|cx| {
+            if let Some(again) = again {
+                again.poll(cx, readers, link)?;
+            }
             link.poll_messages(cx, &mut |message, output| {
-                let subscription = number_of(message.sid).filter(|&sid| (sid as usize) < readers.len());
-                let subscription = subscription.ok_or_else(|| stray(JETSTREAM, message.sid))?;
+                let Some(subscription) = reader_of(message.sid, readers)? else { return Ok(()) };
                 let reader = &mut readers[subscription as usize];
                 if message.header_length > 0
                     && let Some((status, text)) = Headers(message.headers()).status()
@@ -132,10 +171,15 @@ impl Subscriber {
                     return reader.on_status(message, (status, text), output);
                 }
                 let topic = subjects.topic(JETSTREAM, message.subject)?;
+                if let Some(watching) = &mut reader.watching
+                    && !watching.takes(ack::sequences(message.reply))
+                {
+                    return Ok(());
+                }
                 let redelivered =
                     !message.reply.starts_with(&reader.first_delivery) && ack::redelivered(message.reply);
                 reader.came(output);
-                let token = (*ack != AckPolicy::None && !message.reply.is_empty())
+                let token = (*ack_policy != AckPolicy::None && !message.reply.is_empty())
                     .then(|| unacknowledged.push(subscription, Reply::new(message.reply)));
                 each(Delivery { subscription, topic, payload: message.payload(), redelivered, token });
                 Ok(())
@@ -151,7 +195,8 @@ impl driver::Subscriber for Subscriber {
             return read;
         }
         let Self { link, readers, .. } = self;
-        for reader in readers {
+        // Ordered consumers are looked after one by one.
+        for reader in readers.iter_mut().filter(|reader| reader.watching.is_none()) {
             link.owe(|output| reader.ask_again(output));
         }
         Ok(())
@@ -172,12 +217,121 @@ impl driver::Subscriber for Subscriber {
     }
 }
 
+/// Remembers how far ordered consumers came, for whoever subscribes for them next.
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let Some(again) = &self.again else { return };
+        for watching in self.readers.iter_mut().filter_map(|reader| reader.watching.as_mut()) {
+            again.ordered.left(watching);
+        }
+    }
+}
+
 fn append_ack(output: &mut Vec<u8>, reply: &Reply) {
     let head = MessageHead { subject: reply.bytes(), sid: b"", reply: b"", header_length: 0 };
     append_publish(output, head, ACK);
 }
 
+impl Again {
+    fn new(control: Control, ordered: Arc<OrderedConsumers>) -> Self {
+        let mut looks = interval(demand::PATIENCE);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.reset();
+        Self { control: Arc::new(control), ordered, making: None, looks }
+    }
+
+    /// Begins to make the consumer of a reader again.
+    fn make(&self, index: u32, watching: &mut Watching) -> Making {
+        let receiver = watching.receiver;
+        self.ordered.left(watching);
+        let (name, after) = self.ordered.next(receiver);
+        let (control, of_future) = (Arc::clone(&self.control), name.clone());
+        let making = Box::pin(async move {
+            let made = control.create_ordered(receiver, &of_future, after).await;
+            if made.is_err() {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            made
+        });
+        (index, name, after, making)
+    }
+
+    /// Makes the consumers again that broke, one after the other.
+    fn poll(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        readers: &mut [Reader],
+        link: &mut Link,
+    ) -> Result<(), DriverError> {
+        while self.looks.poll_tick(cx).is_ready() {
+            readers.iter_mut().filter_map(|reader| reader.watching.as_mut()).for_each(Watching::passed);
+        }
+        loop {
+            if self.making.is_none() {
+                let watched = readers.iter_mut().map(|reader| reader.watching.as_mut());
+                let mut watched = watched.enumerate().filter_map(|(index, one)| Some((index as u32, one?)));
+                let Some((index, watching)) = watched.find(|(_, watching)| watching.broken) else {
+                    return Ok(());
+                };
+                self.making = Some(self.make(index, watching));
+            }
+            let Some((index, name, after, making)) = &mut self.making else { return Ok(()) };
+            let Poll::Ready(made) = making.as_mut().poll(cx) else { return Ok(()) };
+            let (index, name, after) = (*index as usize, std::mem::take(name), *after);
+            self.making = None;
+            match made {
+                Ok(()) => self.ordered.made_again(),
+                Err(error) if error.kind == ErrorKind::Disconnected => return Err(error),
+                // A server that stands still, or a cluster without a leader: it may do so later.
+                Err(_) => continue,
+            }
+            let count = readers.len() as u32;
+            readers[index].begin_again((index as u32, count), &self.control, (&name, after), link);
+        }
+    }
+}
+
+/// The reader that `sid` stands for; `None` if it stands for one of its earlier consumers.
+#[inline]
+fn reader_of(sid: &[u8], readers: &[Reader]) -> Result<Option<u32>, DriverError> {
+    let sid = number_of(sid).filter(|_| !readers.is_empty()).ok_or_else(|| stray(JETSTREAM, sid))?;
+    let count = readers.len() as u32;
+    let (index, generation) = if sid < count { (sid, 0) } else { (sid % count, sid / count) };
+    let of_now = readers[index as usize].generation;
+    if generation > of_now {
+        return Err(stray(JETSTREAM, sid.to_string().as_bytes()));
+    }
+    Ok((generation == of_now).then_some(index))
+}
+
 impl Reader {
+    /// Reads from another consumer, under another name and inbox, so that what the earlier one still sends is known
+    /// by it.
+    fn begin_again(
+        &mut self,
+        (index, count): (u32, u32),
+        control: &Control,
+        (name, after): (&str, Option<u64>),
+        link: &mut Link,
+    ) {
+        let (Some(pull), Some(watching)) = (&mut self.pull, &mut self.watching) else { return };
+        let sid = |generation: u32| (index + generation * count).to_string();
+        let old = sid(self.generation);
+        self.generation += 1;
+        let new = sid(self.generation);
+        *watching = Watching::new(watching.receiver, after);
+        pull.subject = control.pull_subject(name);
+        pull.inbox = format!("{}.{new}", link.inbox);
+        pull.demand.forgotten();
+        self.first_delivery = format!("$JS.ACK.{}.{name}.1.", control.stream()).into_bytes();
+        let inbox = pull.inbox.clone();
+        link.owe(|output| {
+            append_unsubscribe(output, old.as_bytes(), 0);
+            append_subscribe(output, inbox.as_bytes(), b"", new.as_bytes());
+            self.ask(output);
+        });
+    }
+
     /// Asks for more, if it is time to.
     fn ask(&mut self, output: &mut Vec<u8>) {
         let Some(pull) = &mut self.pull else { return };
@@ -213,10 +367,22 @@ impl Reader {
         output: &mut Vec<u8>,
     ) -> Result<(), DriverError> {
         let Some(pull) = &mut self.pull else { return Ok(()) };
+        if let Some(watching) = &mut self.watching {
+            watching.lives();
+        }
         let pending = Headers(message.headers()).get(demand::PENDING_MESSAGES.as_bytes());
         let pending = pending.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-        pull.demand.ended(status, &String::from_utf8_lossy(text), pending)?;
-        self.ask(output);
+        let ended = pull.demand.ended(status, &String::from_utf8_lossy(text), pending);
+        match (&mut self.watching, ended) {
+            // An ordered consumer that nobody knows has gone with its server.
+            (Some(watching), ended) if ended.is_err() || status == demand::NO_RESPONDERS => {
+                watching.broken = true
+            }
+            (_, ended) => {
+                ended?;
+                self.ask(output);
+            }
+        }
         Ok(())
     }
 }

@@ -535,6 +535,12 @@ fn each_message_carries_the_id_that_it_is_answered_under() {
     });
 }
 
+/// Sends so many over a connection of its own.
+async fn send(driver: &impl Driver, topology: &Topology, count: u64) {
+    let mut publisher = driver.publisher(topology, 0).await.unwrap();
+    publish(&mut publisher, topology.topics, count, true).await;
+}
+
 #[test]
 fn an_ordered_consumer_that_is_taken_away_is_made_again_and_nothing_is_missing_or_twice() {
     block_on(async {
@@ -544,10 +550,7 @@ fn an_ordered_consumer_that_is_taken_away_is_made_again_and_nothing_is_missing_o
         let topology = topology(1, 2, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
-        let publish = async |count| {
-            let mut publisher = driver.publisher(&topology, 0).await.unwrap();
-            publish(&mut publisher, 2, count, true).await;
-        };
+        let publish = async |count| send(&driver, &topology, count).await;
         publish(1000).await;
         let mut got = read(&mut subscriber, 700, false).await.remove(&0).unwrap();
         let client = async_nats::connect(broker.url()).await.unwrap();
@@ -564,10 +567,7 @@ fn an_ordered_consumer_that_is_taken_away_is_made_again_and_nothing_is_missing_o
         publish(100).await;
         let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
         let got = read(&mut subscriber, 100, false).await.remove(&0).unwrap();
-        assert_eq!(
-            got.iter().map(|(_, number, _)| *number).collect::<Vec<_>>(),
-            (0..100).collect::<Vec<_>>()
-        );
+        assert!(got.iter().map(|(_, number, _)| *number).eq(0..100), "{got:?}");
         let left = driver.leftovers(&topology).await.unwrap().unwrap();
         assert_eq!((left.pending, left.discarded), (0, 0));
         let remarks = driver.remarks();
@@ -579,20 +579,13 @@ fn an_ordered_consumer_that_is_taken_away_is_made_again_and_nothing_is_missing_o
 #[test]
 fn what_an_ordered_consumer_left_to_the_limits_is_counted_across_those_made_again() {
     block_on(async {
-        let options = JetstreamOptions {
-            consumer: ConsumerKind::Ordered,
-            ack: AckPolicy::None,
-            max_messages: 50,
-            ..options()
-        };
+        let (consumer, ack) = (ConsumerKind::Ordered, AckPolicy::None);
+        let options = JetstreamOptions { consumer, ack, max_messages: 50, ..options() };
         let broker = server(DriverConfig::Jetstream(options.clone()), &[]).await;
         let driver = wire::jetstream(broker.url(), &options);
         let topology = topology(1, 1, Delivery::FanOut);
         driver.prepare(&topology).await.unwrap();
-        let publish = async |count| {
-            let mut publisher = driver.publisher(&topology, 0).await.unwrap();
-            publish(&mut publisher, 1, count, true).await;
-        };
+        let publish = async |count| send(&driver, &topology, count).await;
         for count in [40, 200, 30] {
             // Nobody reads while these are sent: of each lot the stream keeps the last 50.
             publish(count).await;

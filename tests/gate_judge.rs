@@ -86,6 +86,18 @@ fn no_loss_cannot_be_judged_while_answers_are_missing() {
 }
 
 #[test]
+fn what_was_acknowledged_and_lost_is_known_whatever_became_of_the_unanswered() {
+    let mut records = trials("a", &FIVE);
+    for record in &mut records {
+        record.counts.acked_lost = Some(0);
+        record.counts.unknown = 3;
+    }
+    assert_eq!(one("acked_lost == 0", &records).0, Answer::Holds);
+    records[1].counts.acked_lost = Some(1);
+    assert_eq!(one("acked_lost == 0", &records).0, Answer::Fails);
+}
+
+#[test]
 fn an_invalid_trial_or_a_rate_that_was_not_reached_cannot_be_judged() {
     let mut records = trials("a", &FIVE);
     grade(&mut records[1], Grade::Invalid, ReasonCode::PacerLag, "pacer lag 9 ms");

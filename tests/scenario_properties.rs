@@ -309,6 +309,7 @@ prop_compose! {
         Scenario {
             name,
             description,
+            scale: if by_time { Scale::Local } else { Scale::Full },
             workload,
             phases: Phases { warm_up, measure, drain },
             trials: Trials { count, seed },

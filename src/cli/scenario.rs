@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 
 use super::terminal::say;
-use crate::scenario::{Override, ScenarioError, schema, shipped};
+use crate::scenario::{Override, Scale, ScenarioError, schema, shipped};
 
 /// Exit code for a wrong scenario.
 const WRONG: u8 = 2;
@@ -127,12 +127,15 @@ fn show(name: &str, set: &[String]) -> Result<String, ScenarioError> {
     Ok(shipped::open(name, &overrides(set)?)?.to_toml())
 }
 
-/// One line for each: its name and its sentence.
+/// One line for each: its name, its sentence, and whether it takes more than this machine.
 fn list() -> String {
     let width = shipped::list().iter().map(|shipped| shipped.name.len()).max().unwrap_or(0);
     let line = |shipped: &shipped::Shipped| {
-        let description = shipped.scenario(&[]).map(|scenario| scenario.description).unwrap_or_default();
-        format!("{:width$}  {description}\n", shipped.name)
+        let (sentence, scale) = shipped
+            .scenario(&[])
+            .map_or((String::new(), Scale::Local), |scenario| (scenario.description, scenario.scale));
+        let machines = if scale == Scale::Full { " (for machines of its own)" } else { "" };
+        format!("{:width$}  {sentence}{machines}\n", shipped.name)
     };
     shipped::list().iter().map(line).collect()
 }

@@ -171,19 +171,13 @@ fn rule(expect: &Expect, trials: &[&TrialRecord], records: &[TrialRecord], place
     }
     let others = match &expect.right {
         Right::Value(_) => trials.to_vec(),
-        Right::Times(_, of) => {
-            let point = match &expect.against {
-                Some(wanted) => {
-                    records.iter().map(|record| record.point.as_str()).find(|point| is_at(point, wanted))
-                }
-                None => Some(place.1),
-            };
-            let Some(point) = point else {
+        Right::Times(_, of) => match point_of_right(expect, records, place.1) {
+            Some(point) => trials_of(records, (of.target.as_deref().unwrap_or(place.0), point)),
+            None => {
                 let wanted = expect.against.as_deref().unwrap_or_default();
                 return cannot(format!("no trial at {wanted} was recorded"));
-            };
-            trials_of(records, (of.target.as_deref().unwrap_or(place.0), point))
-        }
+            }
+        },
     };
     let unusable = unusable(expect, trials).or_else(|| unusable(expect, &others));
     let pairs = match pairs(expect, trials, &others) {
@@ -194,6 +188,12 @@ fn rule(expect: &Expect, trials: &[&TrialRecord], records: &[TrialRecord], place
         MetricKind::Count => rule_counts(expect, &pairs, unusable),
         MetricKind::Level => unusable.unwrap_or_else(|| rule_levels(expect, &pairs)),
     }
+}
+
+/// The point that the right side is taken at, where the left one is judged at `point`; `None` if that was never run.
+fn point_of_right<'a>(expect: &Expect, records: &'a [TrialRecord], point: &'a str) -> Option<&'a str> {
+    let Some(wanted) = &expect.against else { return Some(point) };
+    records.iter().map(|record| record.point.as_str()).find(|point| is_at(point, wanted))
 }
 
 /// Why trials can't be used, if one of them can't.
@@ -277,13 +277,14 @@ fn rule_counts(expect: &Expect, pairs: &[Pair<'_>], unusable: Option<Ruling>) ->
     (Answer::Holds, trials)
 }
 
-/// By how much a count of losses could be larger, or its share, if every unanswered message were lost.
+/// By how much a count of losses could be larger, or its share, if every unanswered message were lost. What was
+/// acknowledged is known: a message without an answer is no part of it, whatever became of it.
 fn in_doubt(record: &TrialRecord, name: &str) -> f64 {
     let counts = &record.counts;
     let copies = counts.expected.checked_div(counts.sent).unwrap_or(0).max(1);
     let unknown = (counts.unknown * copies) as f64;
     match name {
-        "lost" | "acked_lost" => unknown,
+        "lost" => unknown,
         "loss_ratio" if counts.expected > 0 => unknown / counts.expected as f64,
         _ => 0.0,
     }

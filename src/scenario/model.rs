@@ -21,6 +21,8 @@ pub struct Scenario {
     pub name: String,
     /// One sentence for lists and reports.
     pub description: String,
+    /// For which machines its figures are meant.
+    pub scale: Scale,
     /// The traffic.
     pub workload: Workload,
     /// Warm-up, measurement and drain.
@@ -39,6 +41,15 @@ pub struct Scenario {
     pub sweep: Sweep,
     /// The points of the sweep, at least one if there is any; each is a scenario of its own.
     pub points: Vec<Point>,
+}
+
+/// For which machines a scenario's figures are meant. It changes nothing of what is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Any one machine, in minutes.
+    Local,
+    /// Machines of their own for brokers and load, such as scripts/reproduce makes.
+    Full,
 }
 
 /// The traffic of a scenario.

@@ -23,6 +23,7 @@ impl Scenario {
         let mut out = Page::default();
         out.set("name", self.name.as_str());
         out.set("description", self.description.as_str());
+        out.set("scale", self.scale.word());
         out.head("[workload]");
         workload(&mut out, &self.workload, !self.sweep.axes.is_empty());
         for audience in &self.workload.audiences {

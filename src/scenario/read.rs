@@ -33,6 +33,7 @@ pub(super) fn scenario(context: Context<'_>, root: &Node) -> Scenario {
     Scenario {
         name: name(&top),
         description: top.text("description").unwrap_or_default(),
+        scale: top.word("scale"),
         workload: workload(&section("workload", spec::WORKLOAD), audiences(&top)),
         phases: phases(&section("phases", spec::PHASES)),
         trials: Trials { count: trials.count("count", 1), seed: trials.whole("seed", 0) },

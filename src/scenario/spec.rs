@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::broker::{Server, Transport};
 use super::happenings::Action;
-use super::model::{Delivery, Subscribe, SubscribeBy};
+use super::model::{Delivery, Scale, Subscribe, SubscribeBy};
 pub(super) use super::spec_drivers::DRIVERS;
 pub use super::spec_drivers::driver_names;
 use super::sweep::Combine;
@@ -117,6 +117,12 @@ pub(super) static SCENARIO: &[Key] = &[
         "Names the result folder: lower-case letters, digits and hyphens.",
     ),
     key("description", Kind::Text, Default::Is("\"\""), "One sentence for lists and reports."),
+    key(
+        "scale",
+        Kind::Word(words::<Scale>),
+        Default::Is("\"local\""),
+        "For which machines its figures are meant: any one, or machines of their own for brokers and load.",
+    ),
     key("workload", Kind::Table(WORKLOAD), Default::Is("{}"), "The traffic."),
     key(
         "audience",

@@ -10,7 +10,7 @@ use super::spec;
 pub(super) const POINTS_MAX: usize = 1_000;
 
 /// Tables that a sweep may not reach into: they concern the run as a whole.
-const NOT_SWEPT: [&str; 5] = ["name", "description", "trials", "expect", "sweep"];
+const NOT_SWEPT: [&str; 6] = ["name", "description", "scale", "trials", "expect", "sweep"];
 
 /// Which keys take which values.
 #[derive(Debug, Clone, PartialEq, Default)]

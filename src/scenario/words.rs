@@ -2,7 +2,7 @@
 
 use super::broker::{Server, Transport};
 use super::happenings::Action;
-use super::model::{Delivery, Subscribe, SubscribeBy};
+use super::model::{Delivery, Scale, Subscribe, SubscribeBy};
 use super::options::{
     AckPolicy, Aof, Client, ClusterMode, ConsumerKind, DeliverPolicy, Discard, Retention, Storage,
     StreamConsumer, SubscriberProtocol, Trim,
@@ -24,6 +24,10 @@ pub(super) trait Word: Copy + PartialEq + 'static {
 /// The words of a type.
 pub(super) fn words<W: Word>() -> Vec<&'static str> {
     W::WORDS.iter().map(|(word, _)| *word).collect()
+}
+
+impl Word for Scale {
+    const WORDS: &'static [(&'static str, Self)] = &[("local", Self::Local), ("full", Self::Full)];
 }
 
 impl Word for Subscribe {

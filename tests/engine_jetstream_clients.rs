@@ -2,52 +2,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+#[path = "shared/jetstream_engine.rs"]
+mod jetstream_engine;
+
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull, push};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, AckKind, Context};
-use busmark::clock::Clock;
-use busmark::engine::jetstream::{Bound, JetStreamSettings, Settings, Stopper};
+use busmark::engine::jetstream::{JetStreamSettings, Settings};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-struct Server {
-    address: SocketAddr,
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
+use crate::jetstream_engine::Server;
+
+/// A server with its streams in a directory.
+fn serve(dir: &Path) -> Server {
+    let streams = JetStreamSettings { store_dir: dir.to_owned(), ..JetStreamSettings::default() };
+    Server::start(Settings { jetstream: Some(streams), ..Settings::default() })
 }
 
 impl Server {
-    fn start(dir: &Path) -> Self {
-        let streams = JetStreamSettings { store_dir: dir.to_owned(), ..JetStreamSettings::default() };
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings = Settings { listen, jetstream: Some(streams), ..Settings::default() };
-        let (tell, told) = sync_channel(1);
-        let thread = std::thread::spawn(move || {
-            let bound = Bound::open(settings, Clock::real()).unwrap();
-            tell.send((bound.address(), bound.stopper())).unwrap();
-            bound.run().unwrap();
-        });
-        let (address, stopper) = told.recv().unwrap();
-        Self { address, stopper, thread: Some(thread) }
-    }
-
     async fn client(&self) -> Context {
         jetstream::new(async_nats::connect(self.address.to_string()).await.unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopper.stop();
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
     }
 }
 
@@ -55,7 +33,7 @@ impl Drop for Server {
 fn with_server<F: Future<Output = ()>>(test: impl Fn(Context, StorageType) -> F) {
     for storage in [StorageType::File, StorageType::Memory] {
         let dir = tempfile::tempdir().unwrap();
-        let server = Server::start(dir.path());
+        let server = serve(dir.path());
         block_on(async { test(server.client().await, storage).await });
     }
 }
@@ -315,7 +293,7 @@ fn a_message_with_a_lifetime_of_its_own_goes_when_it_is_over() {
 #[test]
 fn streams_and_consumers_are_there_again_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
+    let server = serve(dir.path());
     block_on(async {
         let context = server.client().await;
         let stream = context.create_stream(config(StorageType::File)).await.unwrap();
@@ -331,7 +309,7 @@ fn streams_and_consumers_are_there_again_after_a_restart() {
         stream.delete_message(60).await.unwrap();
     });
     drop(server);
-    let server = Server::start(dir.path());
+    let server = serve(dir.path());
     block_on(async {
         let context = server.client().await;
         let mut stream = context.get_stream("S").await.unwrap();

@@ -3,6 +3,9 @@
 #![cfg(feature = "kafka")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "shared/trials.rs"]
+mod trials;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -10,11 +13,11 @@ use busmark::driver::kafka::Kafka;
 use busmark::driver::{
     AckRun, Acknowledgement, Driver, Durability, Enqueued, ErrorKind, Outcome, Publisher, Subscriber,
 };
-use busmark::measure::TrialRecord;
-use busmark::scenario::{self, DriverConfig, KafkaOptions, Scenario, Target, TopicId, Topology, shipped};
+use busmark::scenario::{DriverConfig, KafkaOptions, Scenario, Target, TopicId, Topology};
 use busmark::target::{self, Broker, System};
-use busmark::trial::{self, TrialPlan};
 use tokio::time::timeout;
+
+use crate::trials::{run, shipped_lose_nothing};
 
 /// Longest that one wait may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -42,18 +45,6 @@ fn one(workload: &str, target: &str) -> Scenario {
          [trials]\ncount = 1\n[[target]]\nname = \"kafka\"\ndriver = \"kafka\"\n{target}\n"
     );
     Scenario::parse(&text, "one", &[]).unwrap()
-}
-
-/// One trial of a target.
-fn run(scenario: &Scenario, target: &Target) -> TrialRecord {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut broker = runtime.block_on(Broker::start(target)).unwrap();
-    let plan = TrialPlan { scenario, point: "", target, trial: 1, seed: 5, unlike: None };
-    let outcome = trial::run(&runtime, &plan, &mut broker, &mut |_| true).unwrap();
-    runtime.block_on(broker.stop()).unwrap();
-    let counts = &outcome.record.counts;
-    assert!(counts.books.close(counts.sent, counts.expected), "{counts:?}");
-    outcome.record
 }
 
 fn options(target: &Target) -> &KafkaOptions {
@@ -106,8 +97,30 @@ fn guarantees_follow_the_settings() {
     assert!(of("idempotence = true").deviations.iter().any(|words| words.contains("again by itself")));
 }
 
-fn topology() -> Topology {
-    Topology::of(&one("payload = \"64B\"\nrate = \"1/s\"", "").workload, "bm")
+/// A broker of its own, with everything prepared for one publisher and one topic.
+struct Ground {
+    broker: Broker,
+    driver: Kafka,
+    topology: Topology,
+    publisher: <Kafka as Driver>::Publisher,
+}
+
+impl Ground {
+    /// For a target with these settings.
+    async fn prepare(settings: &str) -> Self {
+        let scenario = one("payload = \"64B\"\nrate = \"1/s\"", settings);
+        let target = &scenario.targets[0];
+        let broker = Broker::start(target).await.unwrap();
+        let driver = Kafka::new(broker.url(), options(target)).unwrap();
+        let topology = Topology::of(&scenario.workload, "bm");
+        driver.prepare(&topology).await.unwrap();
+        let publisher = driver.publisher(&topology, 0).await.unwrap();
+        Self { broker, driver, topology, publisher }
+    }
+
+    async fn subscriber(&self) -> <Kafka as Driver>::Subscriber {
+        self.driver.subscriber(&self.topology, &self.topology.subscriptions_on(0)).await.unwrap()
+    }
 }
 
 #[test]
@@ -115,14 +128,8 @@ fn what_client_or_broker_finds_too_long_is_rejected_and_the_next_message_is_not(
     if !there_is_kafka() {
         return;
     }
-    let scenario = one("rate = \"1/s\"", "");
     block_on(async {
-        let target = &scenario.targets[0];
-        let broker = Broker::start(target).await.unwrap();
-        let driver = Kafka::new(broker.url(), options(target)).unwrap();
-        let topology = topology();
-        driver.prepare(&topology).await.unwrap();
-        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        let Ground { broker, mut publisher, .. } = Ground::prepare("").await;
         let too_long = publisher.enqueue(TopicId(0), &vec![7; 3 << 20]).unwrap_err();
         assert_eq!(too_long.kind, ErrorKind::Rejected, "{too_long}");
         // Below the client's limit, and above the topic's.
@@ -173,17 +180,12 @@ fn what_three_brokers_acknowledged_outlives_one_of_them() {
     if !there_is_kafka() {
         return;
     }
-    let scenario = one("rate = \"1/s\"", "broker = { nodes = 3 }\noptions = { replicas = 3 }");
     block_on(async {
-        let target = &scenario.targets[0];
-        let mut broker = Broker::start(target).await.unwrap();
+        let ground = Ground::prepare("broker = { nodes = 3 }\noptions = { replicas = 3 }").await;
+        let mut subscriber = ground.subscriber().await;
+        let Ground { mut broker, mut publisher, .. } = ground;
         assert_eq!(broker.nodes().len(), 3);
         assert_eq!(broker.url().split(',').count(), 3, "{}", broker.url());
-        let driver = Kafka::new(broker.url(), options(target)).unwrap();
-        let topology = topology();
-        driver.prepare(&topology).await.unwrap();
-        let mut subscriber = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
-        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
         let mut told = Told::default();
         publish(&mut publisher, &mut told, 100).await;
         assert!(!told.accepted.is_empty());
@@ -212,20 +214,14 @@ fn a_member_that_comes_back_goes_on_where_its_group_was() {
     if !there_is_kafka() {
         return;
     }
-    let scenario = one("rate = \"1/s\"", "");
     block_on(async {
-        let target = &scenario.targets[0];
-        let broker = Broker::start(target).await.unwrap();
-        let driver = Kafka::new(broker.url(), options(target)).unwrap();
-        let topology = topology();
-        driver.prepare(&topology).await.unwrap();
-        let mut publisher = driver.publisher(&topology, 0).await.unwrap();
+        let mut ground = Ground::prepare("").await;
         let mut told = Told::default();
-        publish(&mut publisher, &mut told, 20).await;
+        publish(&mut ground.publisher, &mut told, 20).await;
         let mut got: Vec<u64> = Vec::new();
         // The first one acknowledges ten of what it gets.
         let mut acknowledged = 0;
-        let mut first = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut first = ground.subscriber().await;
         while acknowledged < 10 {
             let mut tokens = Vec::new();
             let mut each = |one: busmark::driver::Delivery<'_>| tokens.extend(one.token);
@@ -235,7 +231,7 @@ fn a_member_that_comes_back_goes_on_where_its_group_was() {
             first.ack(&tokens).await.unwrap();
         }
         drop(first);
-        let mut second = driver.subscriber(&topology, &topology.subscriptions_on(0)).await.unwrap();
+        let mut second = ground.subscriber().await;
         while got.len() < 10 {
             let mut each = |one: busmark::driver::Delivery<'_>| {
                 got.push(u64::from_be_bytes(one.payload.try_into().unwrap()));
@@ -244,6 +240,7 @@ fn a_member_that_comes_back_goes_on_where_its_group_was() {
         }
         assert_eq!(got, (10..20).collect::<Vec<u64>>());
         drop(second);
+        let Ground { broker, driver, topology, publisher } = ground;
         let left = driver.leftovers(&topology).await.unwrap().unwrap();
         assert_eq!((left.pending, left.discarded), (10, 0), "ten were delivered and never acknowledged");
         drop(publisher);
@@ -256,19 +253,6 @@ fn the_shipped_scenarios_of_kafka_run_on_real_brokers_and_lose_nothing() {
     if !there_is_kafka() {
         return;
     }
-    for name in ["drivers/kafka", "drivers/kafka-cluster", "drivers/kafka-queue"] {
-        let mut scenario = shipped::find(name).unwrap().scenario(&[]).unwrap();
-        scenario.phases.warm_up = Duration::from_millis(500);
-        scenario.phases.measure = scenario::Extent::Time(Duration::from_millis(500));
-        scenario.workload.rate = scenario::Rate::PerSecond(300.0);
-        for target in &scenario.targets {
-            let counts = run(&scenario, target).counts;
-            assert!(
-                counts.sent > 0 && counts.delivered == counts.expected,
-                "{name} {}: {counts:?}",
-                target.name
-            );
-            assert_eq!((counts.lost, counts.discarded), (0, 0), "{name} {}: {counts:?}", target.name);
-        }
-    }
+    let names = ["drivers/kafka", "drivers/kafka-cluster", "drivers/kafka-queue", "article/kafka"];
+    shipped_lose_nothing(&names, Duration::from_millis(500), 300.0);
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "shared/trials.rs"]
+mod trials;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,15 +15,15 @@ use busmark::driver::redis_cluster::ShardedCluster;
 use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::driver::redis_streams::RedisStreams;
 use busmark::driver::{AckRun, Driver, Enqueued, ErrorKind, Outcome, Publisher, Subscriber};
-use busmark::measure::TrialRecord;
 use busmark::scenario::{
     self, Aof, ClusterMode, Delivery, DriverConfig, Managed, RedisClusterOptions, RedisPubsubOptions,
     RedisStreamsOptions, Scenario, StreamConsumer, Subscribe, SubscribeBy, SubscriberProtocol, Target,
-    TopicId, Topology, Trim, shipped,
+    TopicId, Topology, Trim,
 };
 use busmark::target::Broker;
-use busmark::trial::{self, TrialPlan};
 use tokio::time::timeout;
+
+use crate::trials::{run, shipped_lose_nothing};
 
 /// Longest that one wait may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -28,18 +31,6 @@ const WITHIN: Duration = Duration::from_secs(20);
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { timeout(4 * WITHIN, future).await.expect("a test never hangs") })
-}
-
-/// One trial of the first target of a scenario.
-fn run(scenario: &Scenario, target: &Target) -> TrialRecord {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut broker = runtime.block_on(Broker::start(target)).unwrap();
-    let plan = TrialPlan { scenario, point: "", target, trial: 1, seed: 5, unlike: None };
-    let outcome = trial::run(&runtime, &plan, &mut broker, &mut |_| true).unwrap();
-    runtime.block_on(broker.stop()).unwrap();
-    let counts = &outcome.record.counts;
-    assert!(counts.books.close(counts.sent, counts.expected), "{counts:?}");
-    outcome.record
 }
 
 /// A scenario with one target.
@@ -396,7 +387,7 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn the_shipped_scenarios_of_redis_run_on_real_servers_and_lose_nothing() {
-    for name in [
+    let names = [
         "drivers/redis-cluster-classic",
         "drivers/redis-cluster-sharded",
         "drivers/redis-streams",
@@ -405,21 +396,8 @@ fn the_shipped_scenarios_of_redis_run_on_real_servers_and_lose_nothing() {
         "drivers/redis-resp3",
         "drivers/redis-unix",
         "drivers/valkey",
-    ] {
-        let mut scenario = shipped::find(name).unwrap().scenario(&[]).unwrap();
-        scenario.phases.warm_up = Duration::from_millis(200);
-        scenario.phases.measure = scenario::Extent::Time(Duration::from_millis(500));
-        scenario.workload.rate = scenario::Rate::PerSecond(500.0);
-        for target in &scenario.targets {
-            let counts = run(&scenario, target).counts;
-            assert!(
-                counts.sent > 0 && counts.delivered == counts.expected,
-                "{name} {}: {counts:?}",
-                target.name
-            );
-            assert_eq!((counts.lost, counts.discarded), (0, 0), "{name} {}: {counts:?}", target.name);
-        }
-    }
+    ];
+    shipped_lose_nothing(&names, Duration::from_millis(200), 500.0);
 }
 
 /// Three masters, and twelve topics on them.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::humanise::{self, NOT_MEASURED};
 use super::loaded::Loaded;
+use super::markdown::{head, row};
 use super::rows::LATENCIES;
 use super::summary::Headline;
 use crate::measure::Grade;
@@ -31,11 +32,9 @@ pub fn article(run: &Loaded) -> String {
     let (latency, words) = LATENCIES.into_iter().find(|(name, _)| measured(name)).unwrap_or(LATENCIES[0]);
     let promises = kinds(headlines);
     let mut text = format!("# {}\n\n", run.manifest.scenario);
-    let rule: Vec<&str> = COLUMNS.iter().map(|_| "---").collect();
-    let _ = writeln!(text, "| {} |\n| {} |", COLUMNS.join(" | "), rule.join(" | "));
+    text += &head(&COLUMNS);
     for headline in headlines {
-        let cells = cells(headline, latency, &promises);
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        text += &row(&cells(headline, latency, &promises));
     }
     let _ = writeln!(
         text,

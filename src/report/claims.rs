@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::loaded::Loaded;
+use super::markdown::{head, row};
 use crate::gate::{Answer, Judgement};
 
 /// Heads of the columns.
@@ -13,12 +14,11 @@ const COLUMNS: [&str; 6] = ["scenario", "claim", "put to the test as", "of", "an
 #[must_use]
 pub fn claims(runs: &[Loaded]) -> String {
     let mut text = String::from("# Published claims, put to the test\n\n");
-    let rule: Vec<&str> = COLUMNS.iter().map(|_| "---").collect();
-    let _ = writeln!(text, "| {} |\n| {} |", COLUMNS.join(" | "), rule.join(" | "));
+    text += &head(&COLUMNS);
     let mut answers = Vec::new();
     for run in runs {
         for judgement in run.judgements().iter().filter(|judgement| judgement.claim.is_some()) {
-            let _ = writeln!(text, "| {} |", cells(&run.manifest.scenario, judgement).join(" | "));
+            text += &row(&cells(&run.manifest.scenario, judgement));
             answers.push(judgement.answer);
         }
     }

@@ -25,6 +25,7 @@ mod junit;
 mod live;
 mod loaded;
 mod manifest;
+mod markdown;
 mod openmetrics;
 mod page;
 mod progress;

@@ -7,37 +7,19 @@
 )]
 
 mod access;
+#[path = "../shared/jetstream_engine.rs"]
+mod jetstream_engine;
 mod monitor;
 mod process;
 
-use busmark::clock::Clock;
-use busmark::engine::jetstream::{Bound, Credentials, Settings, Stopper};
+use busmark::engine::jetstream::{Credentials, Settings};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
+use std::net::TcpStream;
 use std::time::Duration;
 
-/// A running server; it ends with its owner.
-struct Server {
-    address: SocketAddr,
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
-}
+use crate::jetstream_engine::Server;
 
 impl Server {
-    fn start(settings: Settings) -> Self {
-        let settings = Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..settings };
-        let (tell, told) = sync_channel(1);
-        let thread = std::thread::spawn(move || {
-            let bound = Bound::open(settings, Clock::real()).unwrap();
-            tell.send((bound.address(), bound.stopper())).unwrap();
-            bound.run().unwrap();
-        });
-        let (address, stopper) = told.recv().unwrap();
-        Self { address, stopper, thread: Some(thread) }
-    }
-
     /// A connection that has read its INFO.
     fn raw(&self) -> Peer {
         let stream = TcpStream::connect(self.address).unwrap();
@@ -55,15 +37,6 @@ impl Server {
         );
         peer.settle();
         peer
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopper.stop();
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
     }
 }
 

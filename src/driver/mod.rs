@@ -17,6 +17,7 @@ mod error;
 mod guarantees;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod looks;
 pub mod loopback;
 pub mod nats;
 mod open;
@@ -157,8 +158,9 @@ pub trait Publisher {
     fn enqueue(&mut self, topic: TopicId, payload: &[u8]) -> Result<Enqueued, DriverError>;
 
     /// Writes all that is queued, in as few system calls as the socket allows. While the socket takes
-    /// nothing, acks are still read and handed over, so that neither side can block the other; acks that
-    /// have already arrived may be handed over in any case. Cancel-safe.
+    /// nothing, acks are still read and handed over, so that neither side can block the other: as they arrive,
+    /// or within 2 ms in a closed loop ([`Topology::closed_loop`]). Acks that have already arrived may be
+    /// handed over in any case. Cancel-safe.
     ///
     /// # Errors
     /// `Disconnected` if the connection broke; what was queued and not answered is then *unknown*.

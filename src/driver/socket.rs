@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::looks::{Looks, read_now};
 use super::tls::Tls;
 use super::{DriverError, ErrorKind};
 
@@ -53,6 +54,8 @@ pub(super) struct Socket {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// When it is read while it takes nothing; `None`: whenever something comes.
+    looks: Option<Looks>,
 }
 
 #[derive(Debug)]
@@ -78,12 +81,18 @@ impl Socket {
             Err(_) => return Err(error(format!("no connection to {place} within {SETUP_LIMIT:?}"))),
         };
         let input = vec![0; READ_BYTES.max(payload_max + AROUND_PAYLOAD)];
-        Ok(Self { driver, stream, input, start: 0, end: 0 })
+        Ok(Self { driver, stream, input, start: 0, end: 0, looks: None })
+    }
+
+    /// For a publisher that needs no answers while the socket takes nothing: they are looked at a millisecond or
+    /// two after they came then. [`Self::poll_read`] has them at once. Only over TCP; elsewhere nothing changes.
+    pub(super) fn look_now_and_then(&mut self) {
+        self.looks = matches!(self.stream, Stream::Tcp(_)).then(Looks::new);
     }
 
     /// Encrypts what was a plain connection so far, within [`SETUP_LIMIT`], for protocols that greet first.
     pub(super) async fn encrypt(self, place: &Place, tls: &Tls) -> Result<Self, DriverError> {
-        let Self { driver, stream, input, start, end } = self;
+        let Self { driver, stream, input, start, end, .. } = self;
         let (Stream::Tcp(stream), Place::Tcp(host, _), true) = (stream, place, start == end) else {
             let what = "the connection can't be encrypted any more";
             return Err(DriverError::new(ErrorKind::Fatal, driver, what));
@@ -92,7 +101,7 @@ impl Socket {
         match timeout(SETUP_LIMIT, tls.encrypt(host, stream)).await {
             Ok(Ok(stream)) => {
                 let stream = Stream::Tls(Box::new(stream));
-                Ok(Self { driver, stream, input, start: 0, end: 0 })
+                Ok(Self { driver, stream, input, start: 0, end: 0, looks: None })
             }
             Ok(Err(cause)) => Err(error(format!("can't encrypt the connection to {place}")).source(cause)),
             Err(_) => Err(error(format!("no handshake with {place} within {SETUP_LIMIT:?}"))),
@@ -154,15 +163,11 @@ impl Socket {
 
     /// Reads once; `Ready` once there are more bytes than before.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DriverError>> {
-        if self.start > 0 {
-            // At most one incomplete value is moved, per read.
-            self.input.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.end == self.input.len() {
-            let what = "the server sends a value longer than any of this scenario";
-            return Poll::Ready(Err(DriverError::new(ErrorKind::Fatal, self.driver, what)));
+        self.make_room()?;
+        if let (Some(looks), Stream::Tcp(stream)) = (&mut self.looks, &self.stream)
+            && let Err(error) = looks.listen(stream)
+        {
+            return Poll::Ready(Err(self.lost(error)));
         }
         let mut room = ReadBuf::new(&mut self.input[self.end..]);
         let read = match &mut self.stream {
@@ -171,14 +176,72 @@ impl Socket {
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut room),
         };
         let count = room.filled().len();
-        Poll::Ready(match ready!(read) {
-            Ok(()) if count == 0 => Err(self.closed()),
-            Ok(()) => {
+        Poll::Ready(self.have_read(ready!(read).map(|()| count)))
+    }
+
+    /// The same while the socket takes nothing: `Ready` no sooner than the next look is due, where it is read now
+    /// and then only.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DriverError>> {
+        loop {
+            let (Some(looks), Stream::Tcp(stream)) = (&mut self.looks, &self.stream) else {
+                return self.poll_read(cx);
+            };
+            ready!(looks.poll_due(cx, stream)).map_err(|error| self.lost(error))?;
+            if let Some(read) = self.read_now() {
+                return Poll::Ready(read);
+            }
+        }
+    }
+
+    /// Reads what has come, after an error: that is seen before tokio hears of the last bytes. `None` if there is
+    /// nothing more.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Option<Result<(), DriverError>> {
+        if matches!(self.stream, Stream::Tcp(_)) {
+            return self.read_now();
+        }
+        match self.poll_read(cx) {
+            Poll::Ready(read) => Some(read),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Reads what has come over TCP; `None` if that is nothing.
+    fn read_now(&mut self) -> Option<Result<(), DriverError>> {
+        if let Err(error) = self.make_room() {
+            return Some(Err(error));
+        }
+        let Stream::Tcp(stream) = &self.stream else { return None };
+        match read_now(stream, &mut self.input[self.end..]) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                None
+            }
+            read => Some(self.have_read(read)),
+        }
+    }
+
+    /// Moves what is unread to the front: at most one incomplete value, per read.
+    fn make_room(&mut self) -> Result<(), DriverError> {
+        if self.start > 0 {
+            self.input.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.input.len() {
+            let what = "the server sends a value longer than any of this scenario";
+            return Err(DriverError::new(ErrorKind::Fatal, self.driver, what));
+        }
+        Ok(())
+    }
+
+    fn have_read(&mut self, read: io::Result<usize>) -> Result<(), DriverError> {
+        match read {
+            Ok(0) => Err(self.closed()),
+            Ok(count) => {
                 self.end += count;
                 Ok(())
             }
             Err(error) => Err(self.lost(error)),
-        })
+        }
     }
 
     /// Writes once.
@@ -286,10 +349,10 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all. While the socket takes nothing it is read, and `take` understands what came: a server that
-    /// waits for its answers to be read and a client that waits for its frames to be taken would stop each
-    /// other for ever. What was answered before a connection broke is still taken. What `take` adds to the
-    /// output is written as well.
+    /// Writes all. While the socket takes nothing it is read (now and then, or whenever something comes), and
+    /// `take` understands what came: a server that waits for its answers to be read and a client that waits for
+    /// its frames to be taken would stop each other for ever. What was answered before a connection broke is
+    /// still taken. What `take` adds to the output is written as well.
     pub(super) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -300,13 +363,13 @@ impl Output {
             match self.poll_write(cx, socket) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => {
-                    while let Poll::Ready(Ok(())) = socket.poll_read(cx) {
+                    while let Some(Ok(())) = socket.poll_rest(cx) {
                         take(socket, &mut self.bytes)?;
                     }
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => {
-                    ready!(socket.poll_read(cx))?;
+                    ready!(socket.poll_look(cx))?;
                     take(socket, &mut self.bytes)?;
                 }
             }

@@ -145,6 +145,10 @@ impl Window {
     #[inline]
     pub fn sent(&mut self, lane: LaneId) {
         self.sent += 1;
+        if let [all] = self.audiences.as_mut_slice() {
+            all.sent += 1;
+            return;
+        }
         let audience = (lane.0 % self.topics) as usize % self.audiences.len();
         self.audiences[audience].sent += 1;
     }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::model::{Audience, Delivery, Subscribe, SubscribeBy, Workload};
+use super::model::{Audience, Delivery, Rate, Subscribe, SubscribeBy, Workload};
 use super::traffic::TopicChoice;
 
 /// Index of a topic, 0 to topics − 1.
@@ -54,6 +54,9 @@ pub struct Topology {
     pub audiences: Vec<Audience>,
     /// Largest payload in bytes.
     pub payload_max: usize,
+    /// Publishers write as fast as their window allows, so that the time of an answer is worth less to them than
+    /// what it costs to look for it.
+    pub closed_loop: bool,
     /// Starts every topic name; ASCII without separators that a broker gives a meaning.
     pub prefix: String,
 }
@@ -84,6 +87,7 @@ impl Default for Topology {
             delivery: Delivery::FanOut,
             audiences: Vec::new(),
             payload_max: 64,
+            closed_loop: false,
             prefix: "busmark-t".to_owned(),
         }
     }
@@ -105,6 +109,7 @@ impl Topology {
             delivery: workload.delivery,
             audiences: workload.audiences.clone(),
             payload_max: workload.payload.max(),
+            closed_loop: workload.rate == Rate::Max,
             prefix: prefix.to_owned(),
         }
     }
@@ -147,6 +152,10 @@ impl Topology {
             return LaneId(
                 publisher * self.topics + u32::try_from(round % u64::from(self.topics)).unwrap_or(0),
             );
+        }
+        // Most publishers have one lane, and this is asked for each message.
+        if self.publishers >= self.topics {
+            return LaneId(publisher);
         }
         let own = (self.lanes() - publisher).div_ceil(self.publishers);
         let step = u32::try_from(round % u64::from(own)).unwrap_or(0);

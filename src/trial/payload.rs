@@ -44,7 +44,10 @@ impl Bodies {
     /// The payload of message `round` of a publisher, `size` bytes of it, with the checksum of its body.
     #[inline]
     pub(super) fn of(&mut self, round: u64, size: usize) -> (&mut [u8], u64) {
-        let index = (round / self.repeat % self.bodies.len() as u64) as usize;
+        let index = match self.bodies.len() as u64 {
+            1 => 0,
+            several => (round / self.repeat % several) as usize,
+        };
         let body = &mut self.bodies[index];
         let size = size.min(body.len());
         if index == 0 && size == body.len() {

@@ -173,41 +173,53 @@ pub(crate) struct Frozen;
 
 impl Case for Frozen {
     async fn play<D: Driver>(self, driver: D, stage: &mut Stage) -> Played {
-        if !stage.has_process {
-            return Played::DoesNotApply("there is no process that could stand still");
-        }
-        let topology = Topology { payload_max: 1024, ..topology() };
-        within(driver.prepare(&topology)).await.unwrap();
-        let mut subscriber =
-            within(driver.subscriber(&topology, &topology.subscriptions_on(0))).await.unwrap();
-        let mut writer = Writer::new(within(driver.publisher(&topology, 0)).await.unwrap());
-        stage.broker.pause();
-        let mut rounds = 0;
-        let mut stuck = 0;
-        while stuck < 20 {
-            let bytes = payload(LaneId(0), rounds, 1024);
-            if writer.publisher.enqueue(TopicId(0), &bytes).unwrap() == Enqueued::Yes {
-                rounds += 1;
-                // Odd lengths of output, so that a socket takes parts of frames.
-                if rounds % 97 != 0 {
-                    continue;
-                }
-            }
-            let Writer { publisher, outcomes, .. } = &mut writer;
-            let flushed = timeout(SHORT, publisher.flush(&mut |run| outcomes.note(run))).await;
-            stuck += u32::from(flushed.is_err());
-            assert!(rounds * 1024 < TOO_MUCH as u64, "a stopped broker takes no end of bytes");
-        }
-        writer.sent = rounds;
-        stage.broker.resume();
-        let ((), got) = tokio::join!(writer.flush(), read(&mut subscriber, rounds as usize));
-        check(&got[&0], &topology, &[LaneId(0)], rounds);
-        nothing_more(&mut subscriber).await;
-        if driver.guarantees().answers() {
-            writer.settle().await;
-        }
-        Played::Yes
+        stand_still(driver, stage, topology()).await
     }
+}
+
+/// The same where answers may be looked at now and then while the socket takes nothing.
+pub(crate) struct FrozenClosedLoop;
+
+impl Case for FrozenClosedLoop {
+    async fn play<D: Driver>(self, driver: D, stage: &mut Stage) -> Played {
+        stand_still(driver, stage, Topology { closed_loop: true, ..topology() }).await
+    }
+}
+
+async fn stand_still<D: Driver>(driver: D, stage: &mut Stage, topology: Topology) -> Played {
+    if !stage.has_process {
+        return Played::DoesNotApply("there is no process that could stand still");
+    }
+    let topology = Topology { payload_max: 1024, ..topology };
+    within(driver.prepare(&topology)).await.unwrap();
+    let mut subscriber = within(driver.subscriber(&topology, &topology.subscriptions_on(0))).await.unwrap();
+    let mut writer = Writer::new(within(driver.publisher(&topology, 0)).await.unwrap());
+    stage.broker.pause();
+    let mut rounds = 0;
+    let mut stuck = 0;
+    while stuck < 20 {
+        let bytes = payload(LaneId(0), rounds, 1024);
+        if writer.publisher.enqueue(TopicId(0), &bytes).unwrap() == Enqueued::Yes {
+            rounds += 1;
+            // Odd lengths of output, so that a socket takes parts of frames.
+            if rounds % 97 != 0 {
+                continue;
+            }
+        }
+        let Writer { publisher, outcomes, .. } = &mut writer;
+        let flushed = timeout(SHORT, publisher.flush(&mut |run| outcomes.note(run))).await;
+        stuck += u32::from(flushed.is_err());
+        assert!(rounds * 1024 < TOO_MUCH as u64, "a stopped broker takes no end of bytes");
+    }
+    writer.sent = rounds;
+    stage.broker.resume();
+    let ((), got) = tokio::join!(writer.flush(), read(&mut subscriber, rounds as usize));
+    check(&got[&0], &topology, &[LaneId(0)], rounds);
+    nothing_more(&mut subscriber).await;
+    if driver.guarantees().answers() {
+        writer.settle().await;
+    }
+    Played::Yes
 }
 
 /// Polls twice, with a turn of the runtime between, then gives up.

@@ -32,6 +32,7 @@ macro_rules! every_driver {
                 a_subscriber_that_pauses_blocks_nobody_for_ever => flow::Pause,
                 futures_dropped_at_every_turn_lose_nothing => flow::Cancelled,
                 a_broker_that_stands_still_while_futures_are_dropped_gets_every_byte_once => flow::Frozen,
+                a_closed_loop_hears_every_answer_of_a_broker_that_stood_still => flow::FrozenClosedLoop,
                 a_refused_message_is_rejected_at_its_own_index => failure::Refused,
                 a_broker_that_dies_is_noticed_on_both_sides => failure::Killed,
                 a_broker_that_was_never_there_is_no_reason_to_wait => failure::Absent,

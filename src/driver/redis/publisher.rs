@@ -77,7 +77,10 @@ struct Answers {
 }
 
 impl WirePublisher {
-    pub(in crate::driver) fn new(socket: Socket, topology: &Topology, verb: Verb) -> Self {
+    pub(in crate::driver) fn new(mut socket: Socket, topology: &Topology, verb: Verb) -> Self {
+        if topology.closed_loop {
+            socket.look_now_and_then();
+        }
         Self {
             socket,
             verb,

@@ -16,7 +16,7 @@ use crate::clock::Nanos;
 use crate::driver::{AckRun, Driver, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
 use crate::load::{Change, Due, Limit, PacerHandle, Presence, Schedule, SpinMeter, Turn, Window};
 use crate::measure::{MessageId, PublishRecorder, Silence, Stamp, Tail, Trace, Trail};
-use crate::scenario::LaneId;
+use crate::scenario::{LaneId, TopicId};
 
 /// Bytes of payload handed to a driver between two writes, at most.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -26,6 +26,10 @@ const FRAME_BYTES: usize = 64;
 
 /// Messages handed to a driver between two readings of the clock, at most.
 const BATCH_MESSAGES: u64 = 1024;
+
+/// Batches that a connection writes at rate max before the others of its thread have their turn: a turn costs a look
+/// at all sockets.
+const WRITES_A_TURN: u32 = 4;
 
 /// Messages without an answer, where no window bounds them; then the connection waits.
 const UNANSWERED_MAX: u64 = 1 << 16;
@@ -49,13 +53,27 @@ pub(super) struct Shared {
     pub(super) start: Nanos,
 }
 
-/// How far a lane has come.
-#[derive(Debug, Default)]
+/// How far a lane has come, and what is the same for all its messages.
+#[derive(Debug)]
 pub(super) struct LaneState {
+    topic: TopicId,
+    /// The deliveries that each message asks for.
+    copies: u64,
     /// The next sequence.
     next: Cell<u64>,
     /// Its measured phase has begun.
     measuring: Cell<bool>,
+}
+
+impl LaneState {
+    pub(super) fn of(setup: &Setup, lane: LaneId) -> Self {
+        Self {
+            topic: setup.topology.topic_of(lane),
+            copies: setup.copies(lane),
+            next: Cell::new(0),
+            measuring: Cell::new(false),
+        }
+    }
 }
 
 impl Shared {
@@ -150,6 +168,8 @@ pub(super) struct Connection<D: Driver> {
     answers: Answers,
     replies: Replies,
     window: Window,
+    /// Deliveries that the messages of the batch in hand ask for.
+    expected: u64,
     /// A message that the driver had no room for.
     held: Option<(Due, Option<Nanos>)>,
     error: Option<DriverError>,
@@ -190,6 +210,7 @@ impl<D: Driver> Connection<D> {
             answers: Answers { shared, unanswered: Unanswered::default(), silence },
             replies: Replies::default(),
             window,
+            expected: 0,
             held: None,
             error: None,
         }
@@ -340,6 +361,7 @@ impl<D: Driver> Connection<D> {
         let limit = Limit::of(&setup.scenario.phases, &setup.topology, self.id);
         let mut turn = self.turn.clone();
         let mut refilling = true;
+        let mut writes = 0u32;
         loop {
             let now = self.answers.shared.now();
             if now >= limit.until || self.measured >= limit.measured || listener.drains() {
@@ -362,7 +384,10 @@ impl<D: Driver> Connection<D> {
             refilling = appended > 0;
             if appended > 0 || self.held.is_some() {
                 self.flush().await?;
-                tokio::task::yield_now().await;
+                writes = (writes + 1) % WRITES_A_TURN;
+                if writes == 0 {
+                    tokio::task::yield_now().await;
+                }
             } else if setup.acks_close_window || self.window.credit() >= self.window.refill_from() {
                 self.wait_for_acks(listener).await?;
             } else {
@@ -415,7 +440,9 @@ impl<D: Driver> Connection<D> {
         }
         if appended > 0 {
             self.answers.shared.meter.worked();
-            Totals::add(&self.answers.shared.setup.totals.sent, appended);
+            let totals = &self.answers.shared.setup.totals;
+            Totals::add(&totals.sent, appended);
+            Totals::add(&totals.expected, std::mem::take(&mut self.expected));
         }
         broken.map_or(Ok(appended), Err)
     }
@@ -425,8 +452,8 @@ impl<D: Driver> Connection<D> {
         let Answers { shared, unanswered, .. } = &mut self.answers;
         let setup = &shared.setup;
         let lane = setup.lanes.lane(&setup.topology, due.publisher, due.round);
-        let topic = setup.topology.topic_of(lane);
         let state = &shared.lanes[lane.0 as usize];
+        let topic = state.topic;
         let sequence = state.next.get();
         let (payload, body_sum) = self.bodies.of(due.round, setup.sizes.size(due.publisher, due.round));
         let size = payload.len();
@@ -452,7 +479,7 @@ impl<D: Driver> Connection<D> {
             self.error.get_or_insert(error);
             return Ok(Some(size));
         }
-        Totals::add(&setup.totals.expected, setup.copies(lane));
+        self.expected += state.copies;
         self.window.sent(lane);
         let woken = woken.map_or(sent, |woken| woken.max(due.intended));
         shared.trail.borrow_mut().sent(MessageId { lane: lane.0, sequence }, woken);

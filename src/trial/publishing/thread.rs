@@ -14,6 +14,7 @@ use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind};
 use crate::load::{Limit, Pacer, PacerHandle, Schedule, SpinMeter};
 use crate::measure::{MessageId, PublishRecorder, Silence, Trace, Trail};
+use crate::scenario::LaneId;
 use crate::trial::payload::Bodies;
 use crate::trial::setup::Setup;
 use crate::trial::signal::Listener;
@@ -92,7 +93,7 @@ async fn run<D: Driver>(
         recorder: Rc::new(RefCell::new(share.recorder)),
         trail: Rc::new(RefCell::new(Trail::new(setup.topology.lanes()))),
         meter: Rc::new(SpinMeter::new(start + setup.measure_from)),
-        lanes: (0..setup.topology.lanes()).map(|_| LaneState::default()).collect(),
+        lanes: (0..setup.topology.lanes()).map(|lane| LaneState::of(&setup, LaneId(lane))).collect(),
         setup,
         start,
     };

@@ -51,7 +51,10 @@ impl Driver for Jetstream {
 
     async fn publisher(&self, topology: &Topology, connection: u32) -> Result<Publisher, DriverError> {
         let subjects = Subjects::of(topology, JETSTREAM)?;
-        let link = Link::open(&self.address, connection, 0).await?;
+        let mut link = Link::open(&self.address, connection, 0).await?;
+        if topology.closed_loop {
+            link.socket.look_now_and_then();
+        }
         Publisher::answered(link, subjects, self.options.message_ids).await
     }
 

@@ -14,7 +14,7 @@ mod process;
 
 use busmark::engine::jetstream::{Credentials, Settings};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::jetstream_engine::Server;

@@ -43,18 +43,24 @@ impl LatencyHistogram {
     /// Records the time from `earlier` to `later`. A negative one is recorded as 0 and counted.
     #[inline]
     pub fn record_between(&mut self, earlier: Nanos, later: Nanos) {
+        self.record_run(earlier, later, 1);
+    }
+
+    /// The same for `count` messages that have both times in common.
+    #[inline]
+    pub fn record_run(&mut self, earlier: Nanos, later: Nanos, count: u64) {
         if later < earlier {
-            self.negative += 1;
+            self.negative += count;
         }
-        self.record(later.saturating_sub(earlier));
+        if self.inner.record_n(later.saturating_sub(earlier), count).is_err() {
+            self.above_range += count;
+        }
     }
 
     /// Records a latency. One above [`HIGHEST`] is only counted; it ranks as +∞.
     #[inline]
     pub fn record(&mut self, nanos: Nanos) {
-        if self.inner.record(nanos).is_err() {
-            self.above_range += 1;
-        }
+        self.record_run(0, nanos, 1);
     }
 
     /// Samples recorded, those above the range included.

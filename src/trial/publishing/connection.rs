@@ -100,6 +100,26 @@ struct Waiting {
     sent: Nanos,
 }
 
+/// Consecutive messages of a lane.
+#[derive(Debug, Clone, Copy)]
+struct Following {
+    lane: LaneId,
+    first: u64,
+    count: u64,
+}
+
+/// Adds a message to what it follows on from; where it doesn't, gives that and begins anew.
+#[inline]
+fn follow_on(run: &mut Option<Following>, next: &Waiting) -> Option<Following> {
+    if let Some(run) = run
+        && (run.lane, run.first + run.count) == (next.lane, next.sequence)
+    {
+        run.count += 1;
+        return None;
+    }
+    run.replace(Following { lane: next.lane, first: next.sequence, count: 1 })
+}
+
 /// The answers' side of a connection, apart from the driver so that both can be borrowed at once.
 #[derive(Debug)]
 struct Answers {
@@ -117,25 +137,29 @@ impl Answers {
         self.silence.heard(at);
         let mut recorder = self.shared.recorder.borrow_mut();
         let mut trail = self.shared.trail.borrow_mut();
-        let mut accepted = 0;
+        let (mut accepted, mut alike) = (0, None);
         for number in run.first..run.first + u64::from(run.count) {
             let Some(waiting) = self.unanswered.answer(number) else { continue };
-            let book = &setup.books[waiting.lane.0 as usize];
             trail.acked(MessageId { lane: waiting.lane.0, sequence: waiting.sequence }, at);
             match run.outcome {
                 Outcome::Accepted => {
-                    book.acked(waiting.sequence);
                     accepted += 1;
                     recorder.acked(setup.times(waiting.intended, Some(waiting.sent)), at);
+                    if let Some(done) = follow_on(&mut alike, &waiting) {
+                        setup.books[done.lane.0 as usize].acked_run(done.first, done.count);
+                    }
                 }
                 Outcome::Rejected => {
-                    book.rejected(waiting.sequence);
+                    setup.books[waiting.lane.0 as usize].rejected(waiting.sequence);
                     setup
                         .totals
                         .expected
                         .fetch_sub(setup.copies(waiting.lane), std::sync::atomic::Ordering::Relaxed);
                 }
             }
+        }
+        if let Some(done) = alike {
+            setup.books[done.lane.0 as usize].acked_run(done.first, done.count);
         }
         Totals::add(&setup.totals.acked, accepted);
     }

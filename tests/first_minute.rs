@@ -34,7 +34,7 @@ fn scenario_in(said: &str) -> &str {
 /// A real server, until it is dropped.
 fn real(runtime: &tokio::runtime::Runtime, driver: DriverConfig) -> Broker {
     let broker = scenario::Broker::Managed(scenario::Managed::of(&driver));
-    let target = Target { name: "real".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = Target::one("real", driver, broker);
     runtime.block_on(Broker::start(&target)).unwrap()
 }
 

@@ -81,9 +81,7 @@ fn topology(subscribers: u32, topics: u32, delivery: Delivery) -> Topology {
 async fn server(driver: DriverConfig, config: &[(&str, &str)]) -> Broker {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let broker = scenario::Broker::Managed(scenario::Managed { config, ..scenario::Managed::of(&driver) });
-    Broker::start(&Target { name: "nats".to_owned(), driver, broker, optional: false, price_per_hour: None })
-        .await
-        .unwrap()
+    Broker::start(&Target::one("nats", driver, broker)).await.unwrap()
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -17,8 +17,10 @@ use busmark::target::{self, System};
 
 /// The servers that a scenario needs and this machine has not.
 fn missing(scenario: &Scenario) -> Vec<&'static str> {
-    let managed = scenario.targets.iter().filter(|target| matches!(target.broker, Broker::Managed(_)));
-    managed
+    let systems =
+        scenario.targets.iter().flat_map(|target| target.new_system().into_iter().chain([target.clone()]));
+    systems
+        .filter(|target| matches!(target.broker, Broker::Managed(_)))
         .filter_map(|target| System::of(&target.driver))
         .filter(|system| target::find(*system).is_none())
         .map(System::name)
@@ -367,5 +369,41 @@ fn jetstream_with_ordered_consumers_loses_nothing() {
             (counts.delivered, counts.duplicate, counts.reordered),
             (counts.expected, Some(0), Some(0))
         );
+    }
+}
+
+#[test]
+fn subscribers_that_move_once_both_systems_are_written_to_lose_nothing_and_every_second_copy_is_counted() {
+    let Some(records) = run("patterns/dual-write", &[]) else { return };
+    for record in &records {
+        let counts = &record.counts;
+        assert_eq!(
+            (counts.lost, counts.unknown, counts.rejected),
+            (0, 0, 0),
+            "{}: {counts:?}",
+            record.target
+        );
+        assert_eq!((counts.delivered, counts.reordered), (counts.expected, Some(0)), "{}", record.target);
+        // 500 messages a second and subscriber were in both systems: for 1 s, for 2 s, and twice for 3 s.
+        let twice = counts.duplicate.unwrap();
+        assert!((4_200..4_800).contains(&twice), "{}: {counts:?}", record.target);
+        let done: Vec<&str> = record.events.iter().map(|event| event.what.as_str()).collect();
+        let moves = ["move subscribers 0 to 0", "move subscribers 1 to 1", "move subscribers 2 to 3"];
+        assert_eq!(done, [&["write to both systems"][..], &moves].concat());
+    }
+}
+
+#[test]
+fn subscribers_that_move_before_their_stream_exists_lose_what_was_sent_until_then() {
+    let Some(records) = run("patterns/dual-write-early", &[]) else { return };
+    for record in &records {
+        let counts = &record.counts;
+        // 2,000 messages a second for a second, and nothing else; the old system's streams still hold them.
+        assert!((1_900..2_150).contains(&counts.lost), "{}: {counts:?}", record.target);
+        assert_eq!((counts.unknown, counts.pending_at_deadline), (0, 0), "{}: {counts:?}", record.target);
+        assert_eq!(counts.delivered + counts.lost, counts.expected, "{}: {counts:?}", record.target);
+        // What Pub/Sub had sent and nobody had read when the connection was closed went down with it.
+        assert!(counts.lost - counts.lost_away <= 4, "{}: {counts:?}", record.target);
+        assert!(record.notes.iter().any(|note| note.contains("nothing to subscribe to yet")));
     }
 }

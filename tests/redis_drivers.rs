@@ -83,7 +83,7 @@ fn what_a_member_took_and_never_acknowledged_is_claimed_by_another_and_told() {
     };
     let driver = DriverConfig::RedisStreams(options.clone());
     let broker = scenario::Broker::Managed(Managed::of(&driver));
-    let target = Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = Target::one("redis", driver, broker);
     let topology =
         Topology { subscribers: 2, subscriber_connections: 2, delivery: Delivery::WorkQueue, ..topology() };
     block_on(async {
@@ -143,7 +143,7 @@ fn bytes_until_cut(config: &[(&str, &str)]) -> u64 {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let managed = Managed { config, ..Managed::of(&driver) };
     let broker = scenario::Broker::Managed(managed);
-    let target = Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = Target::one("redis", driver, broker);
     block_on(async {
         let broker = Broker::start(&target).await.unwrap();
         let driver = WireClient::new(broker.url()).unwrap();
@@ -267,7 +267,7 @@ async fn seen_by<D: Driver>(broker: &Broker, driver: &D, topology: &Topology) ->
 fn pubsub() -> Target {
     let driver = DriverConfig::RedisPubsub(RedisPubsubOptions::default());
     let broker = scenario::Broker::Managed(Managed::of(&driver));
-    Target { name: "redis".to_owned(), driver, broker, optional: false, price_per_hour: None }
+    Target::one("redis", driver, broker)
 }
 
 /// Nobody would have it by chance, and each of its signs has to be encoded in an address.
@@ -404,7 +404,7 @@ fn the_shipped_scenarios_of_redis_run_on_real_servers_and_lose_nothing() {
 async fn three_masters() -> (Broker, ShardedCluster, Topology) {
     let driver = DriverConfig::RedisCluster(RedisClusterOptions { mode: ClusterMode::Sharded });
     let broker = scenario::Broker::Managed(Managed::of(&driver));
-    let target = Target { name: "cluster".to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = Target::one("cluster", driver, broker);
     let broker = Broker::start(&target).await.unwrap();
     assert_eq!(broker.nodes().len(), 3);
     let driver = ShardedCluster::new(broker.url()).unwrap();

@@ -263,6 +263,7 @@ fn targets() -> impl Strategy<Value = Vec<Target>> {
             driver,
             broker,
             optional,
+            dual_write: None,
             price_per_hour: optional.then_some(0.29),
         };
         systems.into_iter().enumerate().map(target).collect()

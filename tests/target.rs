@@ -33,7 +33,7 @@ fn found(system: System) -> Found {
 }
 
 fn target(driver: DriverConfig, broker: scenario::Broker) -> Target {
-    Target { name: "under test".to_owned(), driver, broker, optional: false, price_per_hour: None }
+    Target::one("under test", driver, broker)
 }
 
 fn managed(driver: DriverConfig, config: &[(&str, &str)]) -> Target {

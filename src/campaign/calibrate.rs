@@ -95,17 +95,12 @@ pub(super) fn peer_target(driver: &DriverConfig, flags: &[String]) -> io::Result
     };
     let program = std::env::current_exe()?.display().to_string();
     let words = [program.as_str(), "serve", "peer", "--protocol", protocol, "--listen", "127.0.0.1:{port}"];
-    Ok(Some(Target {
-        name: "peer".to_owned(),
-        driver,
-        broker: Broker::Command {
-            argv: words.iter().map(|word| (*word).to_owned()).chain(flags.iter().cloned()).collect(),
-            url: format!("{scheme}://127.0.0.1:{{port}}"),
-            ready_within: Duration::from_secs(5),
-        },
-        optional: false,
-        price_per_hour: None,
-    }))
+    let broker = Broker::Command {
+        argv: words.iter().map(|word| (*word).to_owned()).chain(flags.iter().cloned()).collect(),
+        url: format!("{scheme}://127.0.0.1:{{port}}"),
+        ready_within: Duration::from_secs(5),
+    };
+    Ok(Some(Target::one("peer", driver, broker)))
 }
 
 /// The points of a sweep by what the generator has to do at them: names, and the scenario of the first. Points
@@ -123,7 +118,7 @@ pub fn alike(scenario: &Scenario) -> Vec<(Vec<String>, &Scenario)> {
     groups
 }
 
-/// Measures ceiling and floor for a target's driver; `None` where the peer doesn't speak its protocol.
+/// Measures ceiling and floor for a target's driver; `None` where the peer doesn't speak its protocol, or there are two.
 ///
 /// # Errors
 /// When the peer can't be started or driven.
@@ -132,7 +127,9 @@ pub fn calibrate(
     scenario: &Scenario,
     target: &Target,
 ) -> Result<Option<Calibration>, TrialError> {
-    let Some(peer) = peer_target(&target.driver, &[])? else { return Ok(None) };
+    // There is no peer of two systems.
+    let peer = if target.dual_write.is_some() { None } else { peer_target(&target.driver, &[])? };
+    let Some(peer) = peer else { return Ok(None) };
     let ceiling = measure(runtime, scenario, &peer, Rate::Max)?;
     let floor = measure(runtime, scenario, &peer, Rate::PerSecond(FLOOR_RATE))?;
     let delivery = floor.latencies.delivery_time;

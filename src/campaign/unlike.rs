@@ -1,7 +1,7 @@
 //! Whether a scenario compares systems that promise different things.
 
 use crate::driver::{self, Driver, Visitor};
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{DriverConfig, Scenario, Target};
 
 /// Asks a driver what it promises; connects to nothing.
 struct Label;
@@ -16,12 +16,17 @@ impl Visitor for Label {
 
 /// The label of a target's guarantees; `None` if its driver can't be made without its broker.
 fn label(target: &Target) -> Option<String> {
-    let scheme = match target.driver.name() {
-        "redis-pubsub" => "redis",
-        "loopback" => "loopback",
-        _ => "nats",
+    let place = |driver: &DriverConfig| {
+        let scheme = match driver.name() {
+            "redis-pubsub" | "redis-streams" => "redis",
+            "loopback" => "loopback",
+            _ => "nats",
+        };
+        format!("{scheme}://127.0.0.1:1")
     };
-    driver::open(&target.driver, &format!("{scheme}://127.0.0.1:1"), Label).ok()
+    let new = target.dual_write.iter().map(|dual_write| place(&dual_write.driver));
+    let places: Vec<String> = [place(&target.driver)].into_iter().chain(new).collect();
+    driver::open_target(target, &places.join(" "), Label).ok()
 }
 
 /// Targets with unlike guarantees of which one expectation compares the figures: their labels, in words.

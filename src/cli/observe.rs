@@ -136,7 +136,7 @@ pub(super) fn manifest(text: &str, scenario: &Scenario, calibrations: &[Calibrat
 }
 
 fn target(target: &Target) -> TargetManifest {
-    let broker = match &target.broker {
+    let place = |broker: &Broker| match broker {
         Broker::Managed(managed) if managed.nodes > 1 => format!("managed, {} nodes", managed.nodes),
         Broker::Managed(_) => "managed".to_owned(),
         Broker::External { url } => url::public(url),
@@ -144,11 +144,13 @@ fn target(target: &Target) -> TargetManifest {
         Broker::Bundled => "bundled".to_owned(),
         Broker::None => "none".to_owned(),
     };
+    let new = target.dual_write.iter().map(|dual_write| place(&dual_write.broker));
+    let broker = [place(&target.broker)].into_iter().chain(new);
     TargetManifest {
         name: target.name.clone(),
-        driver: target.driver.name().to_owned(),
-        client: target.driver.client().to_owned(),
-        broker,
+        driver: target.driver_name(),
+        client: target.client_name(),
+        broker: broker.collect::<Vec<_>>().join(" + "),
         ..TargetManifest::default()
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How often a message that was accepted may arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How often a message that was accepted may arrive; the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeliveryGuarantee {
     /// Never more than once, possibly not at all.
@@ -12,8 +12,8 @@ pub enum DeliveryGuarantee {
     AtLeastOnce,
 }
 
-/// Whose answer a publisher gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose answer a publisher gets; the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acknowledgement {
     /// None at all.
@@ -26,8 +26,8 @@ pub enum Acknowledgement {
     Quorum,
 }
 
-/// When accepted messages reach the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// When accepted messages reach the disk; the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Durability {
     /// Never: memory only.
@@ -88,6 +88,22 @@ impl Guarantees {
             Durability::Always => "fsync-always",
         };
         format!("{delivery},{ack},{fsync},r{}", self.replicas)
+    }
+
+    /// What holds whichever of two systems one reads from.
+    #[must_use]
+    pub fn weaker(self, other: Self) -> Self {
+        Self {
+            delivery: self.delivery.min(other.delivery),
+            acknowledgement: self.acknowledgement.min(other.acknowledgement),
+            fsync: self.fsync.min(other.fsync),
+            replicas: self.replicas.min(other.replicas),
+            ordered: self.ordered && other.ordered,
+            replay: self.replay && other.replay,
+            work_queue: self.work_queue && other.work_queue,
+            patterns: self.patterns && other.patterns,
+            deviations: [self.deviations, other.deviations].concat(),
+        }
     }
 
     /// Whether an acknowledged message that is lost breaks a promise.

@@ -13,6 +13,8 @@
 
 #![expect(async_fn_in_trait, reason = "drivers are used monomorphised, on the thread that polls them")]
 
+mod any;
+mod dual;
 mod error;
 mod guarantees;
 #[cfg(feature = "kafka")]
@@ -26,12 +28,13 @@ pub mod redis;
 pub mod redis_cluster;
 pub mod redis_pubsub;
 pub mod redis_streams;
+mod runs;
 mod socket;
 mod tls;
 
 pub use error::{DriverError, ErrorKind};
 pub use guarantees::{Acknowledgement, DeliveryGuarantee, Durability, Guarantees};
-pub use open::{Visitor, open};
+pub use open::{Visitor, open, open_target};
 
 use crate::scenario::{SubscribeBy, Subscription, TopicId, Topology};
 
@@ -91,11 +94,28 @@ pub trait Driver: Clone + Send + 'static {
         Vec::new()
     }
 
+    /// What a target of two systems does when its scenario says so; nothing where there is one system.
+    ///
+    /// # Errors
+    /// As [`Driver::prepare`].
+    async fn migrate(&self, _topology: &Topology, _step: Migration) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Removes what `prepare` created.
     ///
     /// # Errors
     /// `Disconnected` if the system can't be reached any more.
     async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError>;
+}
+
+/// A step from one system to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migration {
+    /// The new system is made ready, and each message is written to both from now on.
+    WriteBoth,
+    /// This subscriber reads from the new system from its next connection on.
+    Move(u32),
 }
 
 /// What a system holds at the end of a trial, in deliveries (messages × receivers).

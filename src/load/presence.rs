@@ -17,6 +17,8 @@ pub enum Change {
     Stop,
     /// It is read again.
     Resume,
+    /// It is closed, and opened in the other of two systems.
+    Move,
 }
 
 /// The changes of one connection, in order, at times since the start of the trial.
@@ -36,6 +38,12 @@ impl Presence {
                 (connection, workload.subscriber_connections),
             ),
         }
+    }
+
+    /// Of a subscriber that moves to another system then, and does nothing else.
+    #[must_use]
+    pub fn moving(scenario: &Scenario, at: Duration) -> Self {
+        Self([(nanos(scenario.phases.warm_up.saturating_add(at)), Change::Move)].into())
     }
 
     /// Of a publishing connection.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::units;
 
 use super::broker::{Broker, Managed, Transport};
+use super::check_dual_write;
 use super::check_happenings;
 use super::check_kafka;
 use super::document::{At, Node, Value};
@@ -45,12 +46,21 @@ pub(super) fn check(scenario: &Scenario, root: &Node, problems: &Problems<'_>) {
     names(&rules, scenario);
     for (index, target) in scenario.targets.iter().enumerate() {
         let path = format!("target[{index}]");
-        broker(&rules, &path, target);
-        options(&rules, &path, target);
-        capable(&rules, &path, target, &scenario.workload);
-        payload(&rules, &path, target, &scenario.workload);
+        system(&rules, &path, target, &scenario.workload);
+        if let Some(new) = target.new_system() {
+            system(&rules, &format!("{path}.dual_write"), &new, &scenario.workload);
+            check_dual_write::check(&rules, &path, target, scenario);
+        }
     }
     expects(&rules, scenario);
+}
+
+/// One system: its broker, its driver, and whether it can do what the workload asks.
+fn system(rules: &Rules<'_>, path: &str, target: &Target, workload: &Workload) {
+    broker(rules, path, target);
+    options(rules, path, target);
+    capable(rules, path, target, workload);
+    payload(rules, path, target, workload);
 }
 
 impl Rules<'_> {

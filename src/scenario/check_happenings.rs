@@ -29,11 +29,8 @@ fn events(rules: &Rules<'_>, scenario: &Scenario) {
             format!("there is no target `{}`", event.target.as_deref().unwrap_or_default())
         });
         for target in concerned {
-            let nodes = match &target.broker {
-                Broker::Managed(managed) => managed.nodes,
-                Broker::Bundled | Broker::Command { .. } => 1,
-                Broker::External { .. } | Broker::None => 0,
-            };
+            let new = target.dual_write.as_ref().map_or(0, |dual_write| nodes(&dual_write.broker));
+            let nodes = nodes(&target.broker) + new;
             rules.refuse(nodes == 0, &[&key("target"), "target"], || {
                 format!("`{}` has no process of ours; name another target", target.name)
             });
@@ -56,6 +53,15 @@ fn events(rules: &Rules<'_>, scenario: &Scenario) {
                 }
             }
         }
+    }
+}
+
+/// Servers of a broker that busmark starts.
+fn nodes(broker: &Broker) -> u32 {
+    match broker {
+        Broker::Managed(managed) => managed.nodes,
+        Broker::Bundled | Broker::Command { .. } => 1,
+        Broker::External { .. } | Broker::None => 0,
     }
 }
 

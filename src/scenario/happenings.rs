@@ -80,7 +80,8 @@ impl Scenario {
     #[must_use]
     pub fn is_disturbed(&self) -> bool {
         let churn = &self.workload.churn;
-        churn.subscribers > 0.0 || !self.behaviours.is_empty() || !self.events.is_empty()
+        let moves = self.targets.iter().any(|target| target.dual_write.is_some());
+        churn.subscribers > 0.0 || !self.behaviours.is_empty() || !self.events.is_empty() || moves
     }
 
     /// The events that concern a target.

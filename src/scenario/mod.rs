@@ -2,9 +2,11 @@
 
 mod broker;
 mod check;
+mod check_dual_write;
 mod check_happenings;
 mod check_kafka;
 mod document;
+mod dual_write;
 mod expect;
 mod happenings;
 mod load;
@@ -25,6 +27,7 @@ mod schema;
 pub mod shipped;
 mod spec;
 mod spec_drivers;
+mod spec_dual_write;
 mod spec_jetstream;
 mod spec_kafka;
 mod sweep;
@@ -34,6 +37,7 @@ pub mod url;
 mod words;
 
 pub use broker::{Broker, Managed, Server, Transport};
+pub use dual_write::{DualWrite, Move};
 pub use expect::{Compare, Expect, ExpectError, MetricOf, Right};
 pub use happenings::{Action, Behaviour, Churn, Event, EventNode};
 pub use metric::{Metric, MetricKind};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::broker::Broker;
+use super::dual_write::DualWrite;
 use super::expect::Expect;
 use super::happenings::{Behaviour, Churn, Event};
 use super::options::{
@@ -249,6 +250,8 @@ pub struct Target {
     pub driver: DriverConfig,
     /// Where the broker comes from.
     pub broker: Broker,
+    /// A second system that each message is written to as well; then the first is the old one.
+    pub dual_write: Option<DualWrite>,
     /// Leave this target out, with a word, if its broker can't be had.
     pub optional: bool,
     /// What it costs, USD an hour, all its machines together.

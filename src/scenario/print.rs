@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::units;
 
 use super::broker::{Broker, Managed};
+use super::dual_write::DualWrite;
 use super::expect::Expect;
 use super::happenings::{Action, Behaviour, Event, EventNode};
 use super::model::{Arrival, Delay, DriverConfig, Extent, Fill, Phases, Rate, Scenario, Target, Workload};
@@ -277,17 +278,34 @@ fn phases(out: &mut Page, phases: &Phases) {
 fn target(out: &mut Page, target: &Target) {
     out.set("name", target.name.as_str());
     out.set("driver", target.driver.name());
-    out.set("broker", broker(target));
+    out.set("broker", broker(&target.driver, &target.broker));
     out.set("optional", target.optional);
     if let Some(price) = target.price_per_hour {
         out.set("price_per_hour", price);
     }
     out.set("options", options(&target.driver));
+    if let Some(pair) = &target.dual_write {
+        out.set("dual_write", dual_write(pair));
+    }
 }
 
-fn broker(target: &Target) -> toml_edit::Value {
-    match &target.broker {
-        Broker::Managed(managed) if *managed == Managed::of(&target.driver) => "managed".into(),
+fn dual_write(pair: &DualWrite) -> toml_edit::Value {
+    let moves = pair.moves.iter().map(|one| {
+        inline([("at", units::duration(one.at).into()), ("subscribers", i64::from(one.subscribers).into())])
+    });
+    let always: [(&str, toml_edit::Value); 4] = [
+        ("driver", pair.driver.name().into()),
+        ("broker", broker(&pair.driver, &pair.broker)),
+        ("options", options(&pair.driver)),
+        ("move", moves.collect()),
+    ];
+    let from = pair.from.map(|from| ("from", units::duration(from).into()));
+    inline(always.into_iter().chain(from))
+}
+
+fn broker(driver: &DriverConfig, broker: &Broker) -> toml_edit::Value {
+    match broker {
+        Broker::Managed(managed) if *managed == Managed::of(driver) => "managed".into(),
         Broker::Managed(Managed { server, nodes, transport, config }) => inline([
             ("server", server.word().into()),
             ("nodes", i64::from(*nodes).into()),

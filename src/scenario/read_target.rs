@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::broker::{Broker, Managed, Transport};
 use super::document::{Node, Value};
+use super::dual_write::{DualWrite, Move};
 use super::model::{DriverConfig, Target};
 use super::options::{
     JetstreamOptions, LoopbackOptions, NatsCoreOptions, RedisClusterOptions, RedisPubsubOptions,
@@ -12,6 +13,7 @@ use super::options::{
 use super::options_kafka::KafkaOptions;
 use super::reader::Reader;
 use super::spec;
+use super::spec_dual_write::{DUAL_WRITE, MOVE};
 
 /// One `[[target]]`.
 pub(super) fn target(table: &Reader<'_>) -> Target {
@@ -19,8 +21,25 @@ pub(super) fn target(table: &Reader<'_>) -> Target {
     Target {
         name: table.text("name").unwrap_or_default(),
         broker: broker(table, &driver),
+        dual_write: table
+            .given("dual_write")
+            .map(|node| dual_write(&table.table("dual_write", node, DUAL_WRITE))),
         optional: table.flag("optional"),
         price_per_hour: if table.has("price_per_hour") { table.number("price_per_hour") } else { None },
+        driver,
+    }
+}
+
+fn dual_write(table: &Reader<'_>) -> DualWrite {
+    let driver = driver(table);
+    let moves = table.items("move").into_iter().map(|(path, node)| {
+        let one = table.item(&path, node, MOVE);
+        Move { at: one.span("at").unwrap_or_default(), subscribers: one.count("subscribers", 1) }
+    });
+    DualWrite {
+        broker: broker(table, &driver),
+        from: if table.has("from") { table.span("from") } else { None },
+        moves: moves.collect(),
         driver,
     }
 }

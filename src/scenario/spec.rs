@@ -8,6 +8,7 @@ use super::happenings::Action;
 use super::model::{Delivery, Scale, Subscribe, SubscribeBy};
 pub(super) use super::spec_drivers::DRIVERS;
 pub use super::spec_drivers::driver_names;
+use super::spec_dual_write::DUAL_WRITE;
 use super::sweep::Combine;
 use super::words::words;
 
@@ -102,7 +103,7 @@ pub(super) const fn key(name: &'static str, kind: Kind, default: Default, doc: &
     Key { name, kind, default, doc }
 }
 
-const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
+pub(super) const COUNT: Kind = Kind::Whole { min: 1, max: ACTORS_MAX };
 const SIZE: Kind = Kind::Size { max: PAYLOAD_MAX };
 const FACTOR: Kind = Kind::Number { max: 1e6 };
 const PER_SECOND: Kind = Kind::Number { max: 10_000.0 };
@@ -470,21 +471,26 @@ pub(super) static SWEPT: &[Key] = &[
     key("values", Kind::List { min: 1, of: &Kind::Any }, Default::Required, "The values it takes."),
 ];
 
+const PLACES: &[Kind] =
+    &[Kind::Literal("managed"), Kind::Literal("bundled"), Kind::Literal("none"), Kind::Table(BROKER)];
+
+/// What a system is: its driver, what that can be told, and where its broker comes from.
+pub(super) const DRIVER: Key =
+    key("driver", Kind::Word(driver_names), Default::Required, "The protocol spoken.");
+pub(super) const OPTIONS: Key =
+    key("options", Kind::Options, Default::Is("{}"), "What the driver can be told.");
+pub(super) const PLACE: Key = key(
+    "broker",
+    Kind::AnyOf(PLACES),
+    Default::Depends("`managed`, and `none` for loopback"),
+    "Where the broker comes from: started from PATH or .brokers/, bundled with busmark, or given by a table.",
+);
+
 /// `[[target]]`.
 pub(super) static TARGET: &[Key] = &[
     key("name", Kind::Name { punctuation: "-._" }, Default::Required, "Unique in the scenario."),
-    key("driver", Kind::Word(driver_names), Default::Required, "The protocol spoken."),
-    key(
-        "broker",
-        Kind::AnyOf(&[
-            Kind::Literal("managed"),
-            Kind::Literal("bundled"),
-            Kind::Literal("none"),
-            Kind::Table(BROKER),
-        ]),
-        Default::Depends("`managed`, and `none` for loopback"),
-        "Where the broker comes from: started from PATH or .brokers/, bundled with busmark, or given by a table.",
-    ),
+    DRIVER,
+    PLACE,
     key(
         "price_per_hour",
         Kind::Number { max: 1e6 },
@@ -492,7 +498,13 @@ pub(super) static TARGET: &[Key] = &[
         "What it costs, USD an hour, all its machines together.",
     ),
     key("optional", Kind::Flag, Default::Is("false"), "Leave it out, with a word, if it can't be had."),
-    key("options", Kind::Options, Default::Is("{}"), "What the driver can be told."),
+    OPTIONS,
+    key(
+        "dual_write",
+        Kind::Table(DUAL_WRITE),
+        Default::Absent,
+        "A second, new system that each message is written to as well, and when subscribers move there.",
+    ),
 ];
 
 /// `broker = { … }`: `server`, `nodes`, `transport` and `config` (managed), `url` alone (external), or `command`

@@ -20,6 +20,8 @@ pub struct Broker {
     /// At least one, but for loopback.
     pub(super) nodes: Vec<Node>,
     pub(super) pids: Vec<u32>,
+    /// Of both systems, where there are two.
+    pub(super) versions: Option<String>,
 }
 
 impl Broker {
@@ -30,6 +32,29 @@ impl Broker {
     /// `NotFound` if its program isn't on this machine, `Exited` and `NotReady` with the end of its log (which
     /// is kept), `Unreachable` for an external one, `Unsupported` if the two don't fit.
     pub async fn start(target: &Target) -> Result<Self, TargetError> {
+        let old = Self::start_one(target).await?;
+        let Some(new) = target.new_system() else { return Ok(old) };
+        match Self::start_one(&new).await {
+            Ok(new) => Ok(old.and(new)),
+            Err(error) => {
+                old.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Two systems as one broker: the servers of the old one, then those of the new one.
+    fn and(self, new: Self) -> Self {
+        Self {
+            url: format!("{} {}", self.url, new.url),
+            versions: Some(format!("{} + {}", self.version(), new.version())),
+            settings: [self.settings, new.settings].concat(),
+            nodes: self.nodes.into_iter().chain(new.nodes).collect(),
+            pids: [self.pids, new.pids].concat(),
+        }
+    }
+
+    async fn start_one(target: &Target) -> Result<Self, TargetError> {
         let system = System::of(&target.driver);
         let (scenario::Broker::None, None) = (&target.broker, system) else {
             let system = system.ok_or_else(|| TargetError::Unsupported {
@@ -38,11 +63,17 @@ impl Broker {
             })?;
             return start::start(target, system).await;
         };
-        Ok(Self { url: "loopback://0".to_owned(), settings: Vec::new(), nodes: Vec::new(), pids: Vec::new() })
+        Ok(Self {
+            url: "loopback://0".to_owned(),
+            settings: Vec::new(),
+            nodes: Vec::new(),
+            pids: Vec::new(),
+            versions: None,
+        })
     }
 
-    /// Where clients reach it: its first node, or all nodes of a NATS or Kafka cluster, with commas between them. It may
-    /// hold a password.
+    /// Where clients reach it: its first node, or all nodes of a NATS or Kafka cluster, with commas between them. Two
+    /// systems have a space between theirs. It may hold a password.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -123,7 +154,8 @@ impl Broker {
     /// The server's version, as it says itself.
     #[must_use]
     pub fn version(&self) -> &str {
-        self.nodes.first().map_or(env!("CARGO_PKG_VERSION"), |node| &node.version)
+        let first = || self.nodes.first().map_or(env!("CARGO_PKG_VERSION"), |node| &node.version);
+        self.versions.as_deref().unwrap_or_else(first)
     }
 
     /// Settings in effect that bear on a measurement, as the server told them once it was ready.

@@ -255,6 +255,7 @@ async fn finish(nodes: Vec<Node>) -> Broker {
         url: client_url(&nodes),
         settings,
         pids: nodes.iter().flat_map(|node| node.pids().to_vec()).collect(),
+        versions: None,
         nodes,
     }
 }

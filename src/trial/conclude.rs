@@ -57,8 +57,8 @@ pub(super) fn conclude(mut remains: Remains<'_>, broker: &Broker) -> TrialOutcom
     let mut record = TrialRecord {
         scenario: plan.scenario.name.clone(),
         target: plan.target.name.clone(),
-        driver: plan.target.driver.name().to_owned(),
-        client: plan.target.driver.client().to_owned(),
+        driver: plan.target.driver_name(),
+        client: plan.target.client_name(),
         point: plan.point.to_owned(),
         payload_bytes: workload.payload.max() as u64,
         publishers: workload.publishers,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch::Sender;
 
 use super::conclude::{Remains, conclude};
-use super::happening::{AskLeader, ask_leader};
+use super::happening::{Ask, ask};
 use super::publishing::{self, PublishingReport};
 use super::setup::Setup;
 use super::signal::{Listener, Stage};
@@ -62,8 +62,8 @@ pub(super) async fn control<D: Driver>(
     };
     let before = broker.counters().await.unwrap_or_default();
     let started = (setup.clock.now(), unix_nanos());
-    let leader = ask_leader(driver, &setup);
-    let watched = watch((&setup, plan, leader), (&mut timeline, &hiccups), (broker, live), &stage).await;
+    let asked = ask(driver, &setup);
+    let watched = watch((&setup, plan, asked), (&mut timeline, &hiccups), (broker, live), &stage).await;
     let joined = threads.join(&stage)?;
     let leftovers = last_word(driver.leftovers(&setup.topology)).await.flatten().unwrap_or_default();
     let after = last_word(async { broker.counters().await }).await;
@@ -109,14 +109,14 @@ async fn limit<T>(
 
 /// Sets the start and watches until everything that can arrive has arrived.
 async fn watch(
-    (setup, plan, leader): (&Arc<Setup>, &TrialPlan<'_>, AskLeader),
+    (setup, plan, asked): (&Arc<Setup>, &TrialPlan<'_>, Ask),
     records: (&mut Timeline, &Hiccups),
     (broker, live): (&mut Broker, &mut dyn FnMut(&Live<'_>) -> bool),
     stage: &Sender<Stage>,
 ) -> Watched {
     let start = setup.clock.now() + START_AHEAD;
     stage.send_replace(Stage::Go(start));
-    let mut watch = Watch::new(setup, plan, records, leader, start);
+    let mut watch = Watch::new(setup, plan, records, asked, start);
     watch.sending(broker, live).await;
     stage.send_replace(Stage::Drain);
     watch.draining(broker, live).await;

@@ -39,7 +39,7 @@ pub(super) fn evidence(remains: &Remains<'_>, record: &TrialRecord) -> Evidence 
         counts: record.counts.clone(),
         // What the scenario itself does to the broker is no surprise.
         broker_restarted: watched.broker_died.is_some()
-            || (watched.events.is_empty()
+            || (remains.plan.scenario.events_of(&remains.plan.target.name).next().is_none()
                 && after.as_ref().is_some_and(|after| after.server != before.server)),
         unlike: remains.plan.unlike.map(str::to_owned),
         client_drops: remains.subscribing.iter().map(|report| report.client_drops).sum(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::load::Lanes;
 use crate::measure::LedgerExtent;
-use crate::scenario::{Arrival, DriverConfig, Rate, Scenario, Subscribe, Target, Topology};
+use crate::scenario::{Arrival, DriverConfig, Extent, Rate, Scenario, Subscribe, Target, Topology};
 
 /// Messages per second that ledgers are laid out for at rate max, all lanes together.
 const MAX_RATE: f64 = 1_000_000.0;
@@ -14,15 +14,16 @@ const MAX_RATE: f64 = 1_000_000.0;
 pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
     let topology = Topology::of(&scenario.workload, "");
     let lanes = u64::from(topology.lanes());
-    let lateness = match &target.driver {
-        DriverConfig::Jetstream(options) => options.ack_wait,
-        DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
-        DriverConfig::RedisStreams(options) => options.claim_after.saturating_mul(2),
-        DriverConfig::RedisPubsub(_)
-        | DriverConfig::RedisCluster(_)
-        | DriverConfig::NatsCore(_)
-        | DriverConfig::Kafka(_) => Duration::ZERO,
+    let phases = &scenario.phases;
+    let measured = match phases.measure {
+        Extent::Time(time) => time,
+        Extent::Messages(_) => Duration::ZERO,
     };
+    // Whoever moves may read everything again.
+    let again = target.dual_write.as_ref().map_or(Duration::ZERO, |dual_write| {
+        lateness(&dual_write.driver).saturating_add(phases.warm_up).saturating_add(measured)
+    });
+    let lateness = lateness(&target.driver).max(again);
     let workload = &scenario.workload;
     let rate = match workload.rate {
         Rate::PerSecond(rate) => workload.shape.peak(rate),
@@ -39,6 +40,19 @@ pub fn ledger_extent(scenario: &Scenario, target: &Target) -> LedgerExtent {
         in_flight: u64::from(workload.in_flight).div_ceil(lanes) + burst.ceil() as u64,
         lanes,
         slots: slots(&topology),
+    }
+}
+
+/// How late a system may deliver by its own options.
+fn lateness(driver: &DriverConfig) -> Duration {
+    match driver {
+        DriverConfig::Jetstream(options) => options.ack_wait,
+        DriverConfig::Loopback(options) => options.delay.saturating_add(options.stall_for),
+        DriverConfig::RedisStreams(options) => options.claim_after.saturating_mul(2),
+        DriverConfig::RedisPubsub(_)
+        | DriverConfig::RedisCluster(_)
+        | DriverConfig::NatsCore(_)
+        | DriverConfig::Kafka(_) => Duration::ZERO,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::TrialPlan;
 use super::setup::Setup;
 use crate::clock::Nanos;
-use crate::driver::{Driver, DriverError};
+use crate::driver::{Driver, DriverError, Migration};
 use crate::measure::EventRecord;
 use crate::scenario::{Action, EventNode};
 use crate::target::{Broker, NodeState, TargetError};
@@ -26,6 +26,10 @@ enum Step {
     Pause,
     Resume,
     Start,
+    /// The new one of two systems is made ready and written to.
+    WriteBoth,
+    /// So many subscribers, from the first on, leave the old system for the new one. They do it by themselves.
+    Move(u32, u32),
 }
 
 impl Step {
@@ -35,6 +39,8 @@ impl Step {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Start => "start again",
+            Self::WriteBoth => "write to both",
+            Self::Move(..) => "move",
         }
     }
 }
@@ -42,17 +48,36 @@ impl Step {
 /// How long a question for the leader may take.
 const LEADER_WITHIN: Duration = Duration::from_secs(2);
 
-/// A question for the leader's name, for whoever doesn't know which driver it is for.
-pub(super) type AskLeader = Box<dyn Fn() -> Answer>;
+/// Making the new one of two systems ready may take this long.
+const WRITE_BOTH_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a driver is asked, by whoever doesn't know which one it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Question {
+    /// Who leads?
+    Leader,
+    /// That the new system be made ready; there is nothing to answer.
+    WriteBoth,
+}
+
+/// Asks a driver.
+pub(super) type Ask = Box<dyn Fn(Question) -> Answer>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Option<String>, DriverError>>>>;
 
 /// Asks this driver.
-pub(super) fn ask_leader<D: Driver>(driver: &D, setup: &Arc<Setup>) -> AskLeader {
+pub(super) fn ask<D: Driver>(driver: &D, setup: &Arc<Setup>) -> Ask {
     let (driver, setup) = (driver.clone(), Arc::clone(setup));
-    Box::new(move || -> Answer {
+    Box::new(move |question| -> Answer {
         let (driver, setup) = (driver.clone(), Arc::clone(&setup));
-        Box::pin(async move { driver.leader(&setup.topology).await })
+        Box::pin(async move {
+            match question {
+                Question::Leader => driver.leader(&setup.topology).await,
+                Question::WriteBoth => {
+                    driver.migrate(&setup.topology, Migration::WriteBoth).await.map(|()| None)
+                }
+            }
+        })
     })
 }
 
@@ -89,6 +114,12 @@ impl Happenings {
             to_do.push(step(at(event.at), first));
             to_do.extend(second.map(|second| step(at(event.at + event.lasting), second)));
         }
+        if let Some(dual_write) = &plan.target.dual_write {
+            let step = |at, step| ToDo { at, step, node: EventNode::Number(0), event: usize::MAX };
+            to_do.extend(dual_write.from.map(|from| step(at(from), Step::WriteBoth)));
+            let moves = dual_write.moves();
+            to_do.extend(moves.map(|(first, one)| step(at(one.at), Step::Move(first, one.subscribers))));
+        }
         to_do.sort_by_key(|to_do| to_do.at);
         Self { to_do: to_do.into(), done: Vec::new() }
     }
@@ -99,14 +130,18 @@ impl Happenings {
     }
 
     /// Does the next thing and notes what came of it; `clock` tells the time since the start of the trial.
-    pub(super) async fn next(&mut self, broker: &mut Broker, leader: &AskLeader, clock: impl Fn() -> Nanos) {
+    pub(super) async fn next(&mut self, broker: &mut Broker, ask: &Ask, clock: impl Fn() -> Nanos) {
         let Some(ToDo { at: planned, step, node, event }) = self.to_do.pop_front() else { return };
         let found = match node {
             EventNode::Number(number) => Ok(number),
-            EventNode::Leader => find_leader(broker, leader).await,
+            EventNode::Leader => find_leader(broker, ask).await,
         };
         let began = clock();
         let (failure, whom) = match found {
+            Ok(_) if step == Step::WriteBoth => (write_both(ask).await.err(), "systems".to_owned()),
+            Ok(_) if let Step::Move(first, count) = step => {
+                (None, format!("subscribers {first} to {}", first + count - 1))
+            }
             Ok(number) => {
                 // What belongs to it is done to the same server, whoever leads by then.
                 let rest = self.to_do.iter_mut().filter(|rest| rest.event == event);
@@ -136,12 +171,20 @@ impl Happenings {
 }
 
 /// The number of the server that leads.
-async fn find_leader(broker: &Broker, ask: &AskLeader) -> Result<u32, String> {
-    let answer = tokio::time::timeout(LEADER_WITHIN, ask()).await;
+async fn find_leader(broker: &Broker, ask: &Ask) -> Result<u32, String> {
+    let answer = tokio::time::timeout(LEADER_WITHIN, ask(Question::Leader)).await;
     let answer = answer.map_err(|_| format!("nobody said who leads within {} s", LEADER_WITHIN.as_secs()))?;
     let name = answer.map_err(|error| error.to_string())?.ok_or("nobody leads")?;
     let index = broker.nodes().iter().position(|node| node.name() == Some(name.as_str()));
     index.map(|index| index as u32).ok_or_else(|| format!("{name} leads, which is none of our servers"))
+}
+
+/// Has the new one of two systems made ready and written to.
+async fn write_both(ask: &Ask) -> Result<(), String> {
+    let answer = tokio::time::timeout(WRITE_BOTH_WITHIN, ask(Question::WriteBoth)).await;
+    let within = WRITE_BOTH_WITHIN.as_secs();
+    let answer = answer.map_err(|_| format!("the new system was not ready within {within} s"))?;
+    answer.map(drop).map_err(|error| error.to_string())
 }
 
 /// Does one thing and waits until it shows; says why if it doesn't.
@@ -158,12 +201,12 @@ async fn perform(broker: &mut Broker, step: Step, index: u32) -> Result<(), Stri
     match step {
         Step::Kill => node.kill().await,
         Step::Pause => node.pause(),
-        Step::Resume | Step::Start => node.resume(),
+        Step::Resume | Step::Start | Step::WriteBoth | Step::Move(..) => node.resume(),
     }
     let shows = || match step {
         Step::Kill => node.state() == NodeState::Killed && node.sample().is_none(),
         Step::Pause => node.stands_still(),
-        Step::Resume | Step::Start => !node.stands_still(),
+        Step::Resume | Step::Start | Step::WriteBoth | Step::Move(..) => !node.stands_still(),
     };
     let mut interval = tokio::time::interval(LOOK_EVERY);
     let looking = async {

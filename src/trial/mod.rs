@@ -97,7 +97,7 @@ pub fn run(
     live: &mut dyn FnMut(&Live<'_>) -> bool,
 ) -> Result<TrialOutcome, TrialError> {
     let url = broker.url().to_owned();
-    driver::open(&plan.target.driver, &url, Run { runtime, plan, broker, live })?
+    driver::open_target(plan.target, &url, Run { runtime, plan, broker, live })?
 }
 
 /// Like [`run`], with a driver that is already there.

@@ -7,9 +7,9 @@ use super::inquiries::Inquiries;
 use super::signal::Totals;
 use crate::clock::{Clock, Nanos};
 use crate::driver::Guarantees;
-use crate::load::{Lanes, Pace, Progress, Sizes};
+use crate::load::{Lanes, Pace, Presence, Progress, Sizes};
 use crate::measure::{LaneBook, STAMP_BYTES, Sealer, Times, window_for};
-use crate::scenario::{Extent, LaneId, Scenario, Target, TopicId, Topology};
+use crate::scenario::{DualWrite, Extent, LaneId, Scenario, Target, TopicId, Topology};
 
 /// What all threads of a trial know.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(super) struct Setup {
     /// Start of the measured phase, since the start of the trial; payloads without a stamp can't be told
     /// apart by phase, so there everything counts.
     pub(super) measure_from: Nanos,
+    /// The new system, where there are two.
+    dual_write: Option<DualWrite>,
 }
 
 impl Setup {
@@ -93,11 +95,21 @@ impl Setup {
             acks_close_window: guarantees.promises_acked()
                 || (guarantees.answers() && deaf && per_second.is_none()),
             measure_from: if stamped { scenario.phases.warm_up.as_nanos() as Nanos } else { 0 },
+            dual_write: target.dual_write.clone(),
             scenario: scenario.clone(),
             topology,
             clock,
             seed,
         }
+    }
+
+    /// When a subscribing connection comes, goes, reads, or moves.
+    pub(super) fn presence_of(&self, connection: u32) -> Presence {
+        let moves = self.dual_write.as_ref().and_then(|dual_write| dual_write.move_of(connection));
+        moves.map_or_else(
+            || Presence::of_subscriber(&self.scenario, connection),
+            |at| Presence::moving(&self.scenario, at),
+        )
     }
 
     /// The deliveries that a message on `lane` asks for.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrialPlan;
-use super::happening::{AskLeader, Happenings};
+use super::happening::{Ask, Happenings};
 use super::setup::Setup;
 use super::signal::Totals;
 use crate::clock::Nanos;
@@ -108,7 +108,7 @@ pub(super) struct Watch<'a> {
     measuring: bool,
     last_sample: Option<(Nanos, ProcessSample)>,
     happenings: Happenings,
-    leader: AskLeader,
+    ask: Ask,
     seen: Watched,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Watch<'a> {
         setup: &'a Arc<Setup>,
         plan: &'a TrialPlan<'a>,
         (timeline, hiccups): (&'a mut Timeline, &'a Hiccups),
-        leader: AskLeader,
+        ask: Ask,
         start: Nanos,
     ) -> Self {
         let title = match plan.point {
@@ -139,7 +139,7 @@ impl<'a> Watch<'a> {
             measuring: false,
             last_sample: None,
             happenings: Happenings::of(plan),
-            leader,
+            ask,
             seen: Watched::default(),
         }
     }
@@ -246,7 +246,7 @@ impl<'a> Watch<'a> {
     async fn happen(&mut self, broker: &mut Broker) {
         let (setup, start) = (self.setup, self.start);
         while self.happenings.due(self.now()) {
-            self.happenings.next(broker, &self.leader, || setup.clock.now().saturating_sub(start)).await;
+            self.happenings.next(broker, &self.ask, || setup.clock.now().saturating_sub(start)).await;
         }
     }
 

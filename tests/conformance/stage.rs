@@ -56,7 +56,7 @@ impl<C: Case> Visitor for Player<'_, C> {
 pub(crate) fn perform<C: Case>(contestant: Contestant, case: C) {
     let Contestant { name, driver, broker, refusal } = contestant;
     let case_name = std::any::type_name::<C>().replace("conformance::", "");
-    let target = Target { name: name.to_owned(), driver, broker, optional: false, price_per_hour: None };
+    let target = Target::one(name, driver, broker);
     let managed = matches!(target.broker, scenario::Broker::Managed(_));
     if let Some(system) = System::of_target(&target)
         && managed

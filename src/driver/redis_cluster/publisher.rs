@@ -9,6 +9,7 @@ use super::map::fetch_any;
 use super::slots::{Node, Redirection, SlotMap, redirection, slot_of};
 use super::{Happened, NAME};
 use crate::driver::redis::{Address, FRAME_BYTES, broken, check_length, disconnected, fatal, open};
+use crate::driver::runs::Runs;
 use crate::driver::socket::OUTPUT_BYTES;
 use crate::driver::{AckRun, DriverError, Enqueued, ErrorKind, Outcome, Publisher};
 use crate::scenario::{TopicId, Topology};
@@ -261,46 +262,6 @@ impl Publisher for ShardedPublisher {
             if any && runs.came { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
-    }
-}
-
-/// Answers, joined to runs of consecutive messages. What is left is handed over at the end.
-struct Runs<'a, F: FnMut(AckRun)> {
-    each: &'a mut F,
-    run: Option<AckRun>,
-    came: bool,
-}
-
-impl<'a, F: FnMut(AckRun)> Runs<'a, F> {
-    fn new(each: &'a mut F) -> Self {
-        Self { each, run: None, came: false }
-    }
-
-    #[inline]
-    fn add(&mut self, number: u64, outcome: Outcome) {
-        self.came = true;
-        match &mut self.run {
-            Some(run)
-                if run.outcome == outcome
-                    && run.first + u64::from(run.count) == number
-                    && run.count < u32::MAX =>
-            {
-                run.count += 1;
-            }
-            other => {
-                if let Some(run) = other.replace(AckRun { first: number, count: 1, outcome }) {
-                    (self.each)(run);
-                }
-            }
-        }
-    }
-}
-
-impl<F: FnMut(AckRun)> Drop for Runs<'_, F> {
-    fn drop(&mut self) {
-        if let Some(run) = self.run.take() {
-            (self.each)(run);
-        }
     }
 }
 

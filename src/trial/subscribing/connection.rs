@@ -13,7 +13,7 @@ use super::super::setup::Setup;
 use super::super::signal::{Listener, Totals};
 use super::receivers::Receivers;
 use crate::clock::Nanos;
-use crate::driver::{AckToken, Driver, DriverError, Subscriber};
+use crate::driver::{AckToken, Driver, DriverError, Migration, Subscriber};
 use crate::load::{Change, Presence, Timer};
 use crate::prng::Prng;
 use crate::scenario::Subscription;
@@ -146,6 +146,15 @@ impl<D: Driver> Connection<D> {
                 Ok(())
             }
             Change::Resume => Ok(()),
+            Change::Move => {
+                self.close();
+                self.goes(false);
+                for subscription in &self.subscriptions {
+                    let step = Migration::Move(subscription.subscriber);
+                    self.driver.migrate(&self.setup.topology, step).await?;
+                }
+                self.open(listener).await
+            }
         }
     }
 

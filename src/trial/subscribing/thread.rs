@@ -14,7 +14,6 @@ use super::connection::Connection;
 use super::receivers::{Noted, Receivers};
 use crate::clock::Nanos;
 use crate::driver::{Driver, DriverError, ErrorKind};
-use crate::load::Presence;
 use crate::measure::DeliveryRecorder;
 pub(super) use crate::trial::publishing::harness_error;
 use crate::trial::setup::Setup;
@@ -73,7 +72,7 @@ async fn run<D: Driver>(
     let mut open = Vec::new();
     for &connection in &share.connections {
         let subscriptions = setup.topology.subscriptions_on(connection);
-        let presence = Presence::of_subscriber(&setup.scenario, connection);
+        let presence = setup.presence_of(connection);
         if presence.comes_late() {
             open.push((presence, subscriptions, None));
             continue;

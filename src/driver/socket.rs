@@ -182,15 +182,13 @@ impl Socket {
     /// The same while the socket takes nothing: `Ready` no sooner than the next look is due, where it is read now
     /// and then only.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DriverError>> {
-        loop {
-            let (Some(looks), Stream::Tcp(stream)) = (&mut self.looks, &self.stream) else {
-                return self.poll_read(cx);
-            };
+        if let (Some(looks), Stream::Tcp(stream)) = (&mut self.looks, &self.stream) {
             ready!(looks.poll_due(cx, stream)).map_err(|error| self.lost(error))?;
             if let Some(read) = self.read_now() {
                 return Poll::Ready(read);
             }
         }
+        self.poll_read(cx)
     }
 
     /// Reads what has come, after an error: that is seen before tokio hears of the last bytes. `None` if there is

@@ -13,7 +13,7 @@ use busmark::driver::kafka::Kafka;
 use busmark::driver::{
     AckRun, Acknowledgement, Driver, Durability, Enqueued, ErrorKind, Outcome, Publisher, Subscriber,
 };
-use busmark::scenario::{DriverConfig, KafkaOptions, Scenario, Target, TopicId, Topology};
+use busmark::scenario::{DriverConfig, KafkaOptions, Scenario, Target, TopicId, Topology, shipped};
 use busmark::target::{self, Broker, System};
 use tokio::time::timeout;
 
@@ -255,4 +255,31 @@ fn the_shipped_scenarios_of_kafka_run_on_real_brokers_and_lose_nothing() {
     }
     let names = ["drivers/kafka", "drivers/kafka-cluster", "drivers/kafka-queue", "article/kafka"];
     shipped_lose_nothing(&names, Duration::from_millis(500), 300.0);
+}
+
+#[test]
+fn one_of_three_brokers_that_is_killed_costs_an_outage_and_nothing_that_was_acknowledged() {
+    if !there_is_kafka() {
+        return;
+    }
+    let scenario = shipped::find("patterns/broker-kill").unwrap().scenario(&[]).unwrap();
+    for target in &scenario.targets {
+        let record = run(&scenario, target);
+        let (counts, event) = (&record.counts, &record.events[0]);
+        assert!(event.failure.is_none(), "{event:?}");
+        assert_eq!((counts.acked_lost, counts.duplicate), (Some(0), Some(0)), "{}: {counts:?}", target.name);
+        // A broker is missed after 9 s; until then nobody leads what it led.
+        let outage = record.outage.unwrap();
+        assert!((4.0..16.0).contains(&outage.seconds), "{}: {outage:?}", target.name);
+        assert!((outage.from_s - event.began_s).abs() < 1.5, "{}: {outage:?} {event:?}", target.name);
+        assert!(counts.delivered > counts.expected * 8 / 10, "{}: {counts:?}", target.name);
+        if target.name == "idempotent" {
+            assert_eq!(
+                (counts.unknown, counts.delivered),
+                (0, counts.expected),
+                "{counts:?} {:?}",
+                record.notes
+            );
+        }
+    }
 }

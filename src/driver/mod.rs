@@ -116,6 +116,8 @@ pub enum Migration {
     WriteBoth,
     /// This subscriber reads from the new system from its next connection on.
     Move(u32),
+    /// So many subscribers, from this one on, are asked for: an error unless all have left the old system.
+    AllMoved(u32, u32),
 }
 
 /// What a system holds at the end of a trial, in deliveries (messages × receivers).

@@ -77,6 +77,7 @@ static SHIPPED: &[Shipped] = shipped![
     "drivers/valkey",
     "patterns/audiences",
     "patterns/backlog",
+    "patterns/broker-kill",
     "patterns/bursts",
     "patterns/churn",
     "patterns/claims",

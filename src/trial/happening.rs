@@ -28,7 +28,8 @@ enum Step {
     Start,
     /// The new one of two systems is made ready and written to.
     WriteBoth,
-    /// So many subscribers, from the first on, leave the old system for the new one. They do it by themselves.
+    /// So many subscribers, from the first on, leave the old system for the new one. They do it by themselves; here it
+    /// is looked at.
     Move(u32, u32),
 }
 
@@ -56,8 +57,8 @@ const WRITE_BOTH_WITHIN: Duration = Duration::from_secs(5);
 pub(super) enum Question {
     /// Who leads?
     Leader,
-    /// That the new system be made ready; there is nothing to answer.
-    WriteBoth,
+    /// That this be done, or whether it was; there is nothing to answer.
+    Migrate(Migration),
 }
 
 /// Asks a driver.
@@ -73,9 +74,7 @@ pub(super) fn ask<D: Driver>(driver: &D, setup: &Arc<Setup>) -> Ask {
         Box::pin(async move {
             match question {
                 Question::Leader => driver.leader(&setup.topology).await,
-                Question::WriteBoth => {
-                    driver.migrate(&setup.topology, Migration::WriteBoth).await.map(|()| None)
-                }
+                Question::Migrate(step) => driver.migrate(&setup.topology, step).await.map(|()| None),
             }
         })
     })
@@ -140,7 +139,8 @@ impl Happenings {
         let (failure, whom) = match found {
             Ok(_) if step == Step::WriteBoth => (write_both(ask).await.err(), "systems".to_owned()),
             Ok(_) if let Step::Move(first, count) = step => {
-                (None, format!("subscribers {first} to {}", first + count - 1))
+                let whom = format!("subscribers {first} to {}", first + count - 1);
+                (all_moved(ask, first, count).await.err(), whom)
             }
             Ok(number) => {
                 // What belongs to it is done to the same server, whoever leads by then.
@@ -181,10 +181,24 @@ async fn find_leader(broker: &Broker, ask: &Ask) -> Result<u32, String> {
 
 /// Has the new one of two systems made ready and written to.
 async fn write_both(ask: &Ask) -> Result<(), String> {
-    let answer = tokio::time::timeout(WRITE_BOTH_WITHIN, ask(Question::WriteBoth)).await;
+    let answer = tokio::time::timeout(WRITE_BOTH_WITHIN, ask(Question::Migrate(Migration::WriteBoth))).await;
     let within = WRITE_BOTH_WITHIN.as_secs();
     let answer = answer.map_err(|_| format!("the new system was not ready within {within} s"))?;
     answer.map(drop).map_err(|error| error.to_string())
+}
+
+/// Waits until subscribers have left the old one of two systems.
+async fn all_moved(ask: &Ask, first: u32, count: u32) -> Result<(), String> {
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    let mut seen = String::new();
+    let looking = async {
+        while let Err(error) = ask(Question::Migrate(Migration::AllMoved(first, count))).await {
+            seen = error.to_string();
+            interval.tick().await;
+        }
+    };
+    let shown = tokio::time::timeout(SHOWS_WITHIN, looking).await.is_ok();
+    if shown { Ok(()) } else { Err(seen) }
 }
 
 /// Does one thing and waits until it shows; says why if it doesn't.

@@ -131,6 +131,14 @@ impl Driver for Dual {
                 self.state.moved().insert(subscriber);
                 Ok(())
             }
+            Migration::AllMoved(first, count) => {
+                let there = self.state.moved().range(first..first.saturating_add(count)).count();
+                if there == count as usize {
+                    return Ok(());
+                }
+                let what = format!("{there} of {count} subscribers left the old system");
+                Err(DriverError::new(ErrorKind::Fatal, NAME, what))
+            }
         }
     }
 

@@ -3,15 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
-use busmark::clock::Clock;
-use busmark::engine::jetstream::{Bound, JetStreamSettings, Settings, Stopper, SyncPolicy};
+#[path = "shared/jetstream_engine.rs"]
+mod jetstream_engine;
+
+use busmark::engine::jetstream::{JetStreamSettings, Settings, SyncPolicy};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::jetstream_engine::Server;
 
 const DIALOGUE: &str = include_str!("golden/nats-2.11.11.txt");
 /// Sections about what the engine refuses so far, loudly; each must get an answer, but another one.
@@ -192,7 +194,7 @@ fn steady_ack(ack: &str) -> String {
     parts.join(".")
 }
 
-fn start(dir: &Path) -> (SocketAddr, Stopper, JoinHandle<()>) {
+fn start(dir: &Path) -> Server {
     let streams = JetStreamSettings {
         store_dir: dir.to_owned(),
         sync: SyncPolicy::Interval(Duration::from_secs(120)),
@@ -200,20 +202,8 @@ fn start(dir: &Path) -> (SocketAddr, Stopper, JoinHandle<()>) {
         max_file: None,
         ..JetStreamSettings::default()
     };
-    let settings = Settings {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        name: Some("golden".to_owned()),
-        jetstream: Some(streams),
-        ..Settings::default()
-    };
-    let (tell, told) = sync_channel(1);
-    let thread = std::thread::spawn(move || {
-        let bound = Bound::open(settings, Clock::real()).unwrap();
-        tell.send((bound.address(), bound.stopper())).unwrap();
-        bound.run().unwrap();
-    });
-    let (address, stopper) = told.recv().unwrap();
-    (address, stopper, thread)
+    let name = Some("golden".to_owned());
+    Server::start(Settings { name, jetstream: Some(streams), ..Settings::default() })
 }
 
 /// The subject that acknowledges a delivered message.
@@ -230,8 +220,8 @@ fn is_refused(exchange: &Exchange) -> bool {
 #[test]
 fn the_recorded_dialogue_goes_the_same_way() {
     let dir = tempfile::tempdir().unwrap();
-    let (address, stopper, thread) = start(dir.path());
-    let mut peer = Peer::connect(address);
+    let server = start(dir.path());
+    let mut peer = Peer::connect(server.address);
     let mut wrong = Vec::new();
     let mut held = 0;
     // Times of acknowledgements are those the engine gave, not the recorded ones.
@@ -262,7 +252,7 @@ fn the_recorded_dialogue_goes_the_same_way() {
             if expected.starts_with('<') {
                 assert_eq!(peer.answer(inbox.as_deref()), None, "an answer to {request:?}");
                 if expected.starts_with("<closed>") {
-                    peer = Peer::connect(address);
+                    peer = Peer::connect(server.address);
                     peer.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n");
                 }
                 continue;
@@ -290,8 +280,7 @@ fn the_recorded_dialogue_goes_the_same_way() {
             }
         }
     }
-    stopper.stop();
-    thread.join().unwrap();
+    drop(server);
     assert!(wrong.is_empty(), "{} of {held} answers differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(held > 60, "only {held} answers were looked at");
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::driver::runs::Runs;
 use crate::driver::{AckRun, Outcome};
 use crate::wire::nats::GOOD_ANSWER;
 
@@ -54,21 +55,9 @@ pub(super) fn sequences(reply: &[u8]) -> Option<(u64, u64)> {
 
 /// Joins answers to consecutive messages with equal outcomes into runs.
 pub(super) fn runs(answers: impl Iterator<Item = (u64, Outcome)>, each: &mut impl FnMut(AckRun)) {
-    let mut open: Option<AckRun> = None;
+    let mut runs = Runs::new(each);
     for (number, outcome) in answers {
-        match &mut open {
-            Some(run) if run.outcome == outcome && run.first + u64::from(run.count) == number => {
-                run.count += 1
-            }
-            _ => {
-                if let Some(done) = open.replace(AckRun { first: number, count: 1, outcome }) {
-                    each(done);
-                }
-            }
-        }
-    }
-    if let Some(done) = open {
-        each(done);
+        runs.add(number, outcome);
     }
 }
 

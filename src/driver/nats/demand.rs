@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::JETSTREAM;
+use super::ack::NO_RESPONDERS;
 use crate::driver::{DriverError, ErrorKind};
 
 /// How long the server keeps a pull request, in ns; asked again when it is over.
@@ -21,7 +22,6 @@ pub(super) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
 /// Status codes after which one simply asks again.
 const NOTHING_NOW: u16 = 404;
 const EXPIRED: u16 = 408;
-pub(super) const NO_RESPONDERS: u16 = 503;
 const HEARTBEAT: u16 = 100;
 
 /// What a server says, with another status, when somebody else is to be asked from now on.

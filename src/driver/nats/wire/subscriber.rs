@@ -375,7 +375,7 @@ impl Reader {
         let ended = pull.demand.ended(status, &String::from_utf8_lossy(text), pending);
         match (&mut self.watching, ended) {
             // An ordered consumer that nobody knows has gone with its server.
-            (Some(watching), ended) if ended.is_err() || status == demand::NO_RESPONDERS => {
+            (Some(watching), ended) if ended.is_err() || status == ack::NO_RESPONDERS => {
                 watching.broken = true
             }
             (_, ended) => {

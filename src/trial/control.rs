@@ -24,10 +24,10 @@ use crate::prng::mix;
 use crate::target::Broker;
 
 /// Creating streams and consumers may take this long.
-const PREPARE_WITHIN: Duration = Duration::from_secs(30);
+const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Opening all connections and subscriptions may take this long.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// A last question to the broker may take this long.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);

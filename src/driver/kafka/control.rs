@@ -8,9 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{interval, timeout};
 
 use super::Names;
-use super::link::{self, Control, blocking, disconnected, fatal, metadata, of_library, within_limit};
+use super::link::{self, Control, SETUP_LIMIT, blocking, disconnected, fatal, metadata, of_library, within_limit};
 use crate::driver::DriverError;
-use crate::driver::socket::SETUP_LIMIT;
 use crate::scenario::{KafkaAcks, KafkaFlush, KafkaOptions, TopicId, Topology};
 
 /// Topics made or deleted by one request.

@@ -10,8 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::NAME;
-use crate::driver::socket::SETUP_LIMIT;
 use crate::driver::{DriverError, ErrorKind};
+
+/// Each step of setting a connection up may take this long. That is longer than for other systems: brokers that have just
+/// started choose leaders and a group's coordinator first, and members of a group wait for each other.
+pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A context that says nothing of errors: whoever asks gets them as answers.
 #[derive(Debug, Clone, Copy)]

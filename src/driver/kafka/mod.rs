@@ -22,7 +22,6 @@ use rdkafka::producer::ThreadedProducer;
 use rdkafka::topic_partition_list::Offset;
 use tokio::time::timeout;
 
-use super::socket::SETUP_LIMIT;
 use super::{
     Acknowledgement, DeliveryGuarantee, Driver, DriverError, Durability, Guarantees, Leftovers, by_name_only,
 };
@@ -30,7 +29,7 @@ use crate::scenario::{
     self, Compression, KAFKA_PARTITIONS_MAX, KafkaAcks, KafkaConsumer, KafkaFlush, KafkaOptions,
     Subscription, TopicId, Topology,
 };
-use link::{Control, disconnected, fatal, of_library};
+use link::{Control, SETUP_LIMIT, disconnected, fatal, of_library};
 use publisher::Reports;
 use reader::{Inbox, Watch};
 use sources::{Accounts, Sources};

@@ -7,6 +7,7 @@ mod delay;
 mod faults;
 mod server;
 mod speech;
+mod streams;
 
 pub use delay::delay;
 pub use faults::{Faults, Stats, Step};

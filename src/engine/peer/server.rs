@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::faults::{Fate, Faults, Fortune, Stats};
 use super::speech::{Speech, Talk, Wish};
+use super::streams::NullStream;
 use crate::clock::{Clock, Nanos};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -79,6 +80,9 @@ struct Peer {
     scratch: Vec<u8>,
     held: BinaryHeap<Reverse<Held>>,
     fortune: Option<Fortune>,
+    streams: NullStream,
+    /// An answer that is being written.
+    answer: Vec<u8>,
     number: u64,
     stats: Stats,
     stats_to: Option<PathBuf>,
@@ -110,6 +114,8 @@ pub fn serve(
         scratch: vec![0; READ_BYTES],
         held: BinaryHeap::new(),
         fortune,
+        streams: NullStream::default(),
+        answer: Vec::new(),
         number: 0,
         stats: Stats::default(),
         stats_to,
@@ -222,9 +228,12 @@ impl Peer {
 
     fn grant(&mut self, key: usize, wish: Wish<'_>, read_at: Nanos, reply: &mut Vec<u8>) {
         match wish {
-            Wish::Publish { channel, payload } => {
+            Wish::Publish { channel, payload, reply: to } => {
                 let receivers = self.publish(channel, payload, read_at);
                 self.speech.published(receivers, reply);
+                if !to.is_empty() {
+                    self.answer((key, to), (channel, payload), reply);
+                }
             }
             Wish::Subscribe { channels, name } => {
                 for channel in channels {
@@ -234,6 +243,21 @@ impl Peer {
             }
             Wish::Nothing => {}
         }
+    }
+
+    /// Answers a message to where its publisher `key` wants that: to `to` itself, or to an inbox of its own that `to` is
+    /// below. Who asks for answers to somebody else's inbox gets none.
+    fn answer(&mut self, (key, to): (usize, &[u8]), (channel, payload): (&[u8], &[u8]), reply: &mut Vec<u8>) {
+        let Self { channels, streams, speech, answer, .. } = self;
+        let inbox = memchr::memrchr(b'.', to).map_or(to, |dot| &to[..=dot]);
+        answer.clear();
+        answer.extend_from_slice(inbox);
+        answer.push(b'*');
+        let mut readers = [channels.get(to), channels.get(answer.as_slice())].into_iter().flatten().flatten();
+        let Some(reader) = readers.find(|reader| reader.connection == key) else { return };
+        answer.clear();
+        streams.answer(channel, payload, answer);
+        speech.append_message(reply, to, &reader.name, answer);
     }
 
     /// Fans a message out; gives the number of subscribers.

@@ -60,7 +60,8 @@ pub(super) enum Talk {
 /// What a client wants that is not answered on the spot.
 #[derive(Debug)]
 pub(super) enum Wish<'a> {
-    Publish { channel: &'a [u8], payload: &'a [u8] },
+    /// `reply`: where an answer is to go; empty if none is wanted.
+    Publish { channel: &'a [u8], payload: &'a [u8], reply: &'a [u8] },
     Subscribe { channels: Vec<&'a [u8]>, name: &'a [u8] },
     Nothing,
 }
@@ -95,7 +96,7 @@ fn resp_command<'a>(parser: &'a CommandParser, input: &'a [u8], reply: &mut Vec<
     }
     let name = parser.arg(input, 0);
     if parser.len() == 3 && name.eq_ignore_ascii_case(b"PUBLISH") {
-        return Wish::Publish { channel: parser.arg(input, 1), payload: parser.arg(input, 2) };
+        return Wish::Publish { channel: parser.arg(input, 1), payload: parser.arg(input, 2), reply: b"" };
     }
     let mut writer = Writer::new(reply, Protocol::Resp2);
     match name.to_ascii_uppercase().as_slice() {
@@ -125,7 +126,9 @@ fn nats_command<'a>(input: &'a [u8], reply: &mut Vec<u8>) -> Result<Option<(Wish
         Err(_) => return Err(Broken),
     };
     let wish = match op {
-        ClientOp::Publish(publish) => Wish::Publish { channel: publish.subject, payload: publish.payload() },
+        ClientOp::Publish(publish) => {
+            Wish::Publish { channel: publish.subject, payload: publish.payload(), reply: publish.reply }
+        }
         ClientOp::Subscribe { subject, sid, .. } => Wish::Subscribe { channels: vec![subject], name: sid },
         ClientOp::Ping => {
             reply.extend_from_slice(b"PONG\r\n");

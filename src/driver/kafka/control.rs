@@ -8,7 +8,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{interval, timeout};
 
 use super::Names;
-use super::link::{self, Control, SETUP_LIMIT, blocking, disconnected, fatal, metadata, of_library, within_limit};
+use super::link::{
+    self, Control, SETUP_LIMIT, blocking, disconnected, fatal, metadata, of_library, within_limit,
+};
 use crate::driver::DriverError;
 use crate::scenario::{KafkaAcks, KafkaFlush, KafkaOptions, TopicId, Topology};
 

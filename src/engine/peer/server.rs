@@ -71,11 +71,48 @@ struct Reader {
     name: Vec<u8>,
 }
 
+/// Who reads what: by channel, or by all channels that differ in the last token (`a.*` or `a.>`) alone.
+#[derive(Debug, Default)]
+struct Channels {
+    by_name: HashMap<Vec<u8>, Vec<Reader>>,
+    /// What wildcards stand for the last token of, with the dot.
+    by_start: HashMap<Vec<u8>, Vec<Reader>>,
+}
+
+impl Channels {
+    fn add(&mut self, channel: &[u8], reader: Reader) {
+        let (table, key) = match channel {
+            [start @ .., b'*' | b'>'] if start.ends_with(b".") => (&mut self.by_start, start),
+            _ => (&mut self.by_name, channel),
+        };
+        table.entry(key.to_vec()).or_default().push(reader);
+    }
+
+    /// The readers of a channel.
+    #[inline]
+    fn readers(&self, channel: &[u8]) -> impl Iterator<Item = &Reader> + Clone {
+        let by_start = match memchr::memrchr(b'.', channel) {
+            Some(dot) if !self.by_start.is_empty() => self.by_start.get(&channel[..=dot]),
+            _ => None,
+        };
+        [self.by_name.get(channel), by_start].into_iter().flatten().flatten()
+    }
+
+    fn remove(&mut self, connection: usize) {
+        for table in [&mut self.by_name, &mut self.by_start] {
+            table.retain(|_, readers| {
+                readers.retain(|reader| reader.connection != connection);
+                !readers.is_empty()
+            });
+        }
+    }
+}
+
 struct Peer {
     clock: Clock,
     speech: Speech,
     connections: Slab<Connection>,
-    channels: HashMap<Vec<u8>, Vec<Reader>>,
+    channels: Channels,
     dirty: Vec<usize>,
     scratch: Vec<u8>,
     held: BinaryHeap<Reverse<Held>>,
@@ -109,7 +146,7 @@ pub fn serve(
         clock: Clock::real(),
         speech,
         connections: Slab::new(),
-        channels: HashMap::new(),
+        channels: Channels::default(),
         dirty: Vec::new(),
         scratch: vec![0; READ_BYTES],
         held: BinaryHeap::new(),
@@ -237,24 +274,17 @@ impl Peer {
             }
             Wish::Subscribe { channels, name } => {
                 for channel in channels {
-                    let readers = self.channels.entry(channel.to_vec()).or_default();
-                    readers.push(Reader { connection: key, name: name.to_vec() });
+                    self.channels.add(channel, Reader { connection: key, name: name.to_vec() });
                 }
             }
             Wish::Nothing => {}
         }
     }
 
-    /// Answers a message to where its publisher `key` wants that: to `to` itself, or to an inbox of its own that `to` is
-    /// below. Who asks for answers to somebody else's inbox gets none.
+    /// Answers a message to where its publisher `key` wants that. Who asks for answers to somebody else's inbox gets none.
     fn answer(&mut self, (key, to): (usize, &[u8]), (channel, payload): (&[u8], &[u8]), reply: &mut Vec<u8>) {
         let Self { channels, streams, speech, answer, .. } = self;
-        let inbox = memchr::memrchr(b'.', to).map_or(to, |dot| &to[..=dot]);
-        answer.clear();
-        answer.extend_from_slice(inbox);
-        answer.push(b'*');
-        let mut readers = [channels.get(to), channels.get(answer.as_slice())].into_iter().flatten().flatten();
-        let Some(reader) = readers.find(|reader| reader.connection == key) else { return };
+        let Some(reader) = channels.readers(to).find(|reader| reader.connection == key) else { return };
         answer.clear();
         streams.answer(channel, payload, answer);
         speech.append_message(reply, to, &reader.name, answer);
@@ -264,24 +294,27 @@ impl Peer {
     fn publish(&mut self, channel: &[u8], payload: &[u8], read_at: Nanos) -> usize {
         self.stats.published += 1;
         let Self { channels, connections, dirty, speech, fortune, stats, .. } = self;
-        let Some(readers) = channels.get(channel) else { return 0 };
-        stats.expected += readers.len() as u64;
-        let count = readers.len();
+        let readers = channels.readers(channel);
+        let mut count = 0;
         if fortune.is_none() {
             for reader in readers {
+                count += 1;
                 let Some(connection) = connections.get_mut(reader.connection) else { continue };
                 speech.append_message(&mut connection.output, channel, &reader.name, payload);
                 if !std::mem::replace(&mut connection.dirty, true) {
                     dirty.push(reader.connection);
                 }
             }
+            stats.expected += count as u64;
             return count;
         }
-        for reader in readers.clone() {
+        let readers: Vec<Reader> = readers.cloned().collect();
+        stats.expected += readers.len() as u64;
+        for reader in &readers {
             let fate = self.fortune.as_mut().map_or((Fate::Whole, 0), Fortune::next);
-            self.hold(&reader, (channel, payload), fate, read_at);
+            self.hold(reader, (channel, payload), fate, read_at);
         }
-        count
+        readers.len()
     }
 
     /// Keeps a message back, with what is to happen to it.
@@ -360,10 +393,7 @@ impl Peer {
 
     fn remove(&mut self, key: usize) {
         self.connections.remove(key);
-        self.channels.retain(|_, subscribers| {
-            subscribers.retain(|reader| reader.connection != key);
-            !subscribers.is_empty()
-        });
+        self.channels.remove(key);
         self.write_stats();
     }
 
@@ -403,4 +433,25 @@ fn replace(path: &Path, stats: &Stats) -> io::Result<()> {
     let next = path.with_extension("next");
     std::fs::write(&next, serde_json::to_vec(stats)?)?;
     std::fs::rename(next, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_reads_whatever_differs_in_the_last_token_alone() {
+        let mut channels = Channels::default();
+        for (connection, channel) in ["a.b", "a.*", "a.>", "*", "b.c"].into_iter().enumerate() {
+            channels.add(channel.as_bytes(), Reader { connection, name: Vec::new() });
+        }
+        let readers = |channels: &Channels, channel: &str| {
+            channels.readers(channel.as_bytes()).map(|reader| reader.connection).collect::<Vec<_>>()
+        };
+        assert_eq!(readers(&channels, "a.b"), [0, 1, 2]);
+        assert_eq!(readers(&channels, "a.x"), [1, 2]);
+        assert_eq!(readers(&channels, "b.x"), [0; 0]);
+        channels.remove(1);
+        assert_eq!(readers(&channels, "a.b"), [0, 2]);
+    }
 }

@@ -61,8 +61,15 @@ pub(super) enum Talk {
 #[derive(Debug)]
 pub(super) enum Wish<'a> {
     /// `reply`: where an answer is to go; empty if none is wanted.
-    Publish { channel: &'a [u8], payload: &'a [u8], reply: &'a [u8] },
-    Subscribe { channels: Vec<&'a [u8]>, name: &'a [u8] },
+    Publish {
+        channel: &'a [u8],
+        payload: &'a [u8],
+        reply: &'a [u8],
+    },
+    Subscribe {
+        channels: Vec<&'a [u8]>,
+        name: &'a [u8],
+    },
     Nothing,
 }
 

@@ -43,7 +43,8 @@ impl NullStream {
         } else if verb.starts_with(b"STREAM.DELETE.") {
             "{\"type\":\"io.nats.jetstream.api.v1.stream_delete_response\",\"success\":true}".to_owned()
         } else {
-            "{\"error\":{\"code\":503,\"err_code\":10039,\"description\":\"the peer keeps no streams\"}}".to_owned()
+            "{\"error\":{\"code\":503,\"err_code\":10039,\"description\":\"the peer keeps no streams\"}}"
+                .to_owned()
         };
         answer.extend_from_slice(said.as_bytes());
     }

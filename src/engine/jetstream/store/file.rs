@@ -55,6 +55,8 @@ pub(in super::super) struct FileMedium {
     /// The message that was found last, and the salt of its segment.
     hand: Option<(u64, Found)>,
     pub(super) prng: Prng,
+    /// What is to be known after a restart; it stands in the last segment, or in the summary.
+    pub(super) note: Vec<u8>,
     /// Messages that turned out to be damaged when they were read: sequence, and bytes they counted for.
     pub(super) holes: Vec<(u64, u64)>,
     pub(super) notices: Vec<String>,
@@ -88,6 +90,7 @@ impl FileMedium {
             pages: Pages::default(),
             hand: None,
             prng,
+            note: Vec::new(),
             holes: Vec::new(),
             notices: Vec::new(),
             failed: None,
@@ -145,6 +148,15 @@ impl FileMedium {
         self.record(Kind::Skipped, &Stored { sequence, time: 0, subject: b"", header_length: 0, body: b"" });
     }
 
+    /// Writes a note in place of the one before.
+    pub(super) fn write_note(&mut self, note: &[u8]) {
+        self.note = note.to_vec();
+        self.record(
+            Kind::Noted,
+            &Stored { sequence: 0, time: 0, subject: b"", header_length: 0, body: note },
+        );
+    }
+
     fn record(&mut self, kind: Kind, message: &Stored<'_>) {
         let Some(segment) = self.segments.back_mut() else { return };
         let before = self.unwritten.len();
@@ -173,6 +185,11 @@ impl FileMedium {
         self.segments.push_back(segment);
         self.promised = SEGMENT_HEAD as u64;
         (self.summary_due, self.unsynced) = (true, true);
+        if !self.note.is_empty() {
+            // The segment that it stood in may be let go.
+            let note = std::mem::take(&mut self.note);
+            self.write_note(&note);
+        }
         Ok(())
     }
 
@@ -466,7 +483,7 @@ impl FileMedium {
             upkeep.files.push(self.file.try_clone()?);
         }
         if summary {
-            let bytes = summary::encode(self.segments.iter(), books);
+            let bytes = summary::encode(self.segments.iter(), books, &self.note);
             (self.summary_due, self.since_summary, self.summary_size) = (false, 0, bytes.len() as u64);
             upkeep.summary = Some(bytes);
             upkeep.superfluous = std::mem::take(&mut self.superfluous);

@@ -29,6 +29,7 @@ struct Recovery {
     removed: Vec<u64>,
     trimmed: u64,
     scanned: u64,
+    note: Vec<u8>,
     /// Places in `segments` whose index is missing.
     without_index: Vec<usize>,
 }
@@ -73,6 +74,7 @@ impl Recovery {
         self.notices.extend(found.damage);
         self.removed.extend(found.removed);
         self.trimmed = self.trimmed.max(found.trimmed);
+        self.note = found.note.unwrap_or(std::mem::take(&mut self.note));
         if let Some(before) = self.segments.back_mut() {
             before.seal();
         }
@@ -145,6 +147,7 @@ impl FileMedium {
             removed: Vec::new(),
             trimmed: 0,
             scanned: 0,
+            note: Vec::new(),
             without_index: Vec::new(),
         };
         let complete = summary.is_none();
@@ -159,7 +162,7 @@ impl FileMedium {
         recovery: Recovery,
         complete: bool,
     ) -> io::Result<Recovered> {
-        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, without_index } =
+        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, note, without_index } =
             recovery;
         let mut prng = Prng::new(seed);
         let file = match segments.back() {
@@ -181,6 +184,7 @@ impl FileMedium {
             }
         };
         let mut medium = Self::over((dir.to_owned(), layout), segments, (file, prng));
+        medium.note = note;
         without_index.into_iter().try_for_each(|index| medium.mend_index(index))?;
         medium.replay(&mut books, &removed, trimmed);
         medium.summary_due = complete && medium.segments.len() > 1;
@@ -240,7 +244,7 @@ impl Recovery {
             }
             return Ok(());
         };
-        self.books = summary.books;
+        (self.books, self.note) = (summary.books, summary.note);
         let begin = summary.segments.first().map_or(0, |known| known.first);
         let mut known = summary.segments.into_iter().peekable();
         for segment in found {

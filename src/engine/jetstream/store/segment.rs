@@ -66,6 +66,8 @@ pub(super) struct Found {
     pub(super) removed: Vec<u64>,
     /// The highest sequence before which everything is gone.
     pub(super) trimmed: u64,
+    /// What was noted last.
+    pub(super) note: Option<Vec<u8>>,
 }
 
 impl Segment {
@@ -175,7 +177,8 @@ impl Segment {
                         Kind::Skipped => self.pass(message.sequence),
                         Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),
                         Kind::Trimmed if counts => found.trimmed = found.trimmed.max(message.sequence),
-                        Kind::Removed | Kind::Trimmed => {}
+                        Kind::Noted if counts => found.note = Some(message.body.to_vec()),
+                        Kind::Removed | Kind::Trimmed | Kind::Noted => {}
                     }
                     at += record.length;
                     self.length = at as u64;
@@ -188,6 +191,8 @@ impl Segment {
                         self.path.display(),
                         if kind == Kind::Message {
                             format!("message {sequence}")
+                        } else if kind == Kind::Noted {
+                            "a note".to_owned()
                         } else {
                             "a list of removed messages".to_owned()
                         },

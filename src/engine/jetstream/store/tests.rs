@@ -26,6 +26,10 @@ fn open(dir: &Path) -> (Store, Vec<String>) {
     (store, notices)
 }
 
+fn reserve(store: &mut Store, bytes: usize) {
+    store.reserve_at(store.books.last + 1, bytes).unwrap();
+}
+
 fn flush(store: &mut Store) {
     store.flush(&mut Vec::new()).unwrap();
 }
@@ -105,7 +109,7 @@ impl Walk {
             0..=11 => {
                 let subject = format!("s.{}", self.prng.below(4));
                 let body = vec![step as u8; self.prng.below(300) as usize];
-                self.file.reserve(subject.len() + body.len()).unwrap();
+                reserve(&mut self.file, subject.len() + body.len());
                 self.last = self.file.append(&message(&subject, &body, 1_000 + step));
                 assert_eq!(self.memory.append(&message(&subject, &body, 1_000 + step)), self.last);
                 self.model.insert(self.last, (subject, body));
@@ -119,7 +123,7 @@ impl Walk {
             16 => self.compact(at),
             17 => {
                 self.last += 1;
-                self.file.reserve(0).unwrap();
+                reserve(&mut self.file, 0);
                 assert_eq!((self.file.skip(), self.memory.skip()), (self.last, self.last), "{at}");
             }
             18 => self.reopen(at),
@@ -171,7 +175,7 @@ fn only_what_follows_the_summary_is_read_at_a_restart() {
     let layout = Layout { segment_bytes: 100_000, journal: false };
     let (mut store, _, _) = open_as(dir.path(), layout);
     for number in 0..10_000u64 {
-        store.reserve(108).unwrap();
+        reserve(&mut store, 108);
         store.append(&message(&format!("s.{}", number % 7), &[number as u8; 105], number));
         if number % 100 == 99 {
             flush(&mut store);
@@ -191,7 +195,7 @@ fn only_what_follows_the_summary_is_read_at_a_restart() {
 fn rolled(dir: &Path, ending: &str) -> Vec<std::path::PathBuf> {
     let (mut store, _, _) = open_as(dir, SMALL);
     for number in 1..=60u64 {
-        store.reserve(101).unwrap();
+        reserve(&mut store, 101);
         store.append(&message("s", &[number as u8; 100], number));
     }
     flush(&mut store);
@@ -423,7 +427,7 @@ fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
                 for (sequence, message) in all(&mut store) {
                     assert_eq!(before.get(&sequence), Some(&message), "{at}: message {sequence}");
                 }
-                store.reserve(5).unwrap();
+                reserve(&mut store, 5);
                 let next = store.append(&message("s", b"more", 9));
                 flush(&mut store);
                 assert_eq!(
@@ -448,7 +452,7 @@ fn what_is_found_damaged_counts_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let (mut store, _, _) = open_as(dir.path(), layout);
         for number in 0..40u8 {
-            store.reserve(200).unwrap();
+            reserve(&mut store, 200);
             store.append(&message("s.a", &[number; 100], 1 + u64::from(number)));
             flush(&mut store);
         }

@@ -139,6 +139,7 @@ impl Shelf {
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();
+        stream.recall_feeds();
         stream.enforce_all(unix, true);
         notices.extend(stream.store.take_notices());
         notices.push(format!(

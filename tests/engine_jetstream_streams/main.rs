@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod compression;
 mod copies;
 mod direct;
 mod lifetimes;

@@ -7,6 +7,7 @@ mod file;
 mod index;
 mod journal;
 mod memory;
+mod packed;
 mod pages;
 mod record;
 mod recover;
@@ -115,6 +116,13 @@ impl Store {
         self.books.last = sequence;
         self.books.first = if self.books.messages == 0 { sequence + 1 } else { self.books.first };
         sequence
+    }
+
+    /// Whether closed segments are to be compressed.
+    pub(super) fn compress(&mut self, wanted: bool) {
+        if let Medium::File(file) = &mut self.medium {
+            file.compress(wanted);
+        }
     }
 
     /// Writes down what is to be read again after a restart, in place of what was.

@@ -75,14 +75,27 @@ struct Walk {
     memory: Store,
     model: BTreeMap<u64, (String, Vec<u8>)>,
     last: u64,
+    note: Vec<u8>,
+    /// Whether closed segments are compressed.
+    compressed: bool,
 }
 
 fn walk(seed: u64, layout: Layout) {
     let dir = tempfile::tempdir().unwrap();
-    let (file, _, _) = open_as(dir.path(), layout);
-    let prng = Prng::new(seed);
-    let mut walk =
-        Walk { dir, layout, prng, file, memory: Store::in_memory(1), model: BTreeMap::new(), last: 0 };
+    let (mut file, _, _) = open_as(dir.path(), layout);
+    let compressed = seed % 4 >= 2;
+    file.compress(compressed);
+    let mut walk = Walk {
+        dir,
+        layout,
+        prng: Prng::new(seed),
+        file,
+        memory: Store::in_memory(1),
+        model: BTreeMap::new(),
+        last: 0,
+        note: Vec::new(),
+        compressed,
+    };
     for step in 0..1_500u64 {
         let at = format!("seed {seed} step {step}");
         walk.step(step, &at);
@@ -109,9 +122,13 @@ impl Walk {
             0..=11 => {
                 let subject = format!("s.{}", self.prng.below(4));
                 let body = vec![step as u8; self.prng.below(300) as usize];
-                reserve(&mut self.file, subject.len() + body.len());
-                self.last = self.file.append(&message(&subject, &body, 1_000 + step));
-                assert_eq!(self.memory.append(&message(&subject, &body, 1_000 + step)), self.last);
+                // Copies of another stream's messages leave sequences out.
+                let gap = self.prng.below(32).saturating_sub(28);
+                let sequence = self.last + 1 + gap;
+                self.file.reserve_at(sequence, subject.len() + body.len()).unwrap();
+                let message = Stored { sequence, ..message(&subject, &body, 1_000 + step) };
+                self.last = self.file.append(&message);
+                assert_eq!((self.last, self.memory.append(&message)), (sequence, sequence));
                 self.model.insert(self.last, (subject, body));
             }
             12..=15 => {
@@ -127,7 +144,11 @@ impl Walk {
                 assert_eq!((self.file.skip(), self.memory.skip()), (self.last, self.last), "{at}");
             }
             18 => self.reopen(at),
-            19 => flush(&mut self.file),
+            19 => {
+                self.note = step.to_le_bytes().to_vec();
+                self.file.note(&self.note);
+                flush(&mut self.file);
+            }
             20 => {
                 flush(&mut self.file);
                 let everything = self.prng.below(2) == 0;
@@ -165,6 +186,8 @@ impl Walk {
         let (reopened, notices, _) = open_as(self.dir.path(), self.layout);
         assert_eq!(notices, Vec::<String>::new(), "{at}");
         self.file = reopened;
+        self.file.compress(self.compressed);
+        assert_eq!(self.file.noted(), self.note, "{at}");
         assert!(all(&mut self.file) == self.model, "{at}: it is not what it was");
     }
 }

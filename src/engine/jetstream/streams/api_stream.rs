@@ -163,6 +163,7 @@ impl Streams {
         let stream = &mut self.all[key];
         stream.maps = Maps::new(&config);
         stream.feeds.reconfigure(&config);
+        stream.store.compress(config.is_compressed());
         let old = std::mem::replace(&mut stream.config, config);
         // What was without a limit before is limited as messages come, as by the real server.
         let lowered = (1..old.max_msgs_per_subject).contains(&stream.config.max_msgs_per_subject);

@@ -167,8 +167,8 @@ impl StreamConfig {
             return Err(ApiError::stream_config("external streams are not supported by this engine"));
         }
         let config: Self = serde_json::from_value(value).map_err(ApiError::invalid_json)?;
-        if config.compression != "none" && !config.compression.is_empty() {
-            return Err(ApiError::stream_config("compression is not supported by this engine"));
+        if !matches!(config.compression.as_str(), "" | "none" | "s2") {
+            return Err(ApiError::invalid_json("unknown compression algorithm"));
         }
         Ok(config)
     }
@@ -183,7 +183,9 @@ impl StreamConfig {
             return Err(ApiError::replicas());
         }
         self.num_replicas = 1;
-        self.compression = "none".to_owned();
+        if self.compression.is_empty() {
+            "none".clone_into(&mut self.compression);
+        }
         for limit in [
             &mut self.max_consumers,
             &mut self.max_msgs,
@@ -302,6 +304,11 @@ impl StreamConfig {
             return Err(ApiError::stream_config("message TTL status can not be disabled"));
         }
         Ok(())
+    }
+
+    /// Whether closed segments are to be compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression == "s2"
     }
 
     /// What being sealed makes of the rest.

@@ -23,6 +23,16 @@ SUBJECTS = ["x.1", "x.2", "x.1.y", "y.1", "y.2", "z"]
 PATTERNS = SUBJECTS + ["x.*", "x.>", "*.1", "y.>", "y.*", "*"]
 
 
+# Instead of how many answers there are: as many as come until one says that it is the last.
+UNTIL_END = -1
+
+
+def is_last(operation):
+    """Whether a direct read has no more to give after this."""
+    headers = operation[1]
+    return headers.startswith(b"NATS/1.0 ") or b"Nats-Num-Pending" not in headers
+
+
 class Peer:
     """One connection."""
 
@@ -115,7 +125,7 @@ class Server:
 
     def __init__(self, port):
         self.peers = [Peer(port) for _ in range(3)]
-        self.peers[2].send(b"SUB _INBOX.d.* inbox\r\n")
+        self.peers[2].send(b"SUB _INBOX.d.* inbox\r\n" + b"".join(f"SUB r{name}.> sent-on\r\n".encode() for name in STREAMS))
         self.acks = []
 
     def perform(self, connection, data, answers):
@@ -130,8 +140,10 @@ class Server:
     def attempt(self, connection, data, answers):
         said = []
         self.peers[connection].send(data)
-        for _ in range(answers):
-            said += [(connection, normal(one)) for one in self.note(self.peers[connection].until_answer("inbox"))]
+        while answers:
+            got = self.note(self.peers[connection].until_answer("inbox"))
+            said += [(connection, normal(one)) for one in got]
+            answers = (0 if is_last(got[-1]) else UNTIL_END) if answers == UNTIL_END else answers - 1
         for index in [connection] + [other for other in range(3) if other != connection]:
             said += [(index, normal(one)) for one in self.note(self.peers[index].settle())]
         return sorted(said, key=str)
@@ -183,9 +195,13 @@ def stream_config(dice, state, name):
         ("max_msgs_per_subject", [-1, 2]),
         ("max_msg_size", [-1, 30]),
         ("discard", ["old", "old", "new"]),
-        ("allow_direct", [True, False]),
+        ("allow_direct", [True, True, False]),
         ("allow_rollup_hdrs", [True, False]),
         ("deny_delete", [False]),
+        ("allow_msg_ttl", [False, False, True]),
+        ("subject_transform", [None, None, {"src": f"s{name}.a", "dest": f"s{name}.b"}]),
+        ("republish", [None, None, {"src": f"s{name}.*", "dest": f"r{name}.$1"},
+                       {"src": f"s{name}.>", "dest": f"r{name}.>", "headers_only": True}]),
     ]:
         config[key] = dice.choice(values)
     return config
@@ -212,11 +228,35 @@ def stored(dice, number, name):
         lines.append(f"Nats-Expected-Stream: {dice.choice(STREAMS)}")
     if dice.random() < 0.05:
         lines.append("Nats-Rollup: sub")
+    if dice.random() < 0.05:
+        lines.append(f"Nats-TTL: {dice.choice(['never', '1h', '3600', '5ms', 'soon', '-1'])}")
     if not lines:
         return request(number, subject, body)
     head = ("NATS/1.0\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode()
     sizes = f"{len(head)} {len(head) + len(body)}"
     return f"HPUB {subject} _INBOX.d.{number} {sizes}\r\n".encode() + head + body + b"\r\n"
+
+
+def direct(dice, name):
+    """What a direct read asks for."""
+    pattern = lambda: f"s{name}.{dice.choice('abc*>')}"
+    wish = dice.choice(
+        [
+            {"seq": dice.randrange(1, 30)},
+            {"last_by_subj": pattern()},
+            {"next_by_subj": pattern(), "seq": dice.randrange(15)},
+            {"seq": dice.randrange(1, 20), "batch": dice.randrange(1, 6)},
+            {"next_by_subj": pattern(), "seq": dice.randrange(15), "batch": dice.randrange(1, 6)},
+            {"multi_last": [pattern() for _ in range(dice.randrange(1, 3))]},
+            {"multi_last": [pattern()], "up_to_seq": dice.randrange(1, 30)},
+            {"multi_last": [pattern()], "batch": dice.randrange(1, 3), "seq": dice.randrange(20)},
+            {"multi_last": [pattern()], "last_by_subj": pattern()},
+            {"batch": 3},
+        ]
+    )
+    if dice.random() < 0.2:
+        wish["max_bytes"] = dice.choice([1, 60, 1_000])
+    return wish
 
 
 def api(dice, state, number):
@@ -233,7 +273,8 @@ def api(dice, state, number):
     if kind == 18:
         return ask(f"STREAM.UPDATE.{name}", stream_config(dice, state, name))
     if kind < 21:
-        return ask(f"STREAM.INFO.{name}")
+        details = [b"", {"subjects_filter": f"s{name}.>"}, {"subjects_filter": f"s{name}.b", "deleted_details": True}]
+        return ask(f"STREAM.INFO.{name}", dice.choice(details))
     if kind == 21:
         # Without a filter, nats-server's streams in memory keep so many sequences, whether there are messages or not.
         kept = {"filter": f"s{name}.b", "keep": 1}
@@ -249,8 +290,10 @@ def api(dice, state, number):
         return ask(f"STREAM.MSG.GET.{name}", body)
     if kind == 26:
         return ask(f"STREAM.MSG.DELETE.{name}", {"seq": dice.randrange(30)})
-    if kind == 27:
-        return ask(f"DIRECT.GET.{name}", {"seq": dice.randrange(1, 30)})
+    if kind < 29:
+        one = dice.random() < 0.1
+        subject, body = (f"{name}.s{name}.{dice.choice('abc')}", b"") if one else (name, direct(dice, name))
+        return ask(f"DIRECT.GET.{subject}", body)[:2] + (UNTIL_END,)
     if kind < 31:
         config = {"stream_name": name, "config": consumer_config(dice, consumer)}
         return ask(f"CONSUMER.DURABLE.CREATE.{name}.{consumer}", config)

@@ -124,7 +124,7 @@ pub fn segment(data: &[u8]) {
         let Ok(Recovered { medium, books, .. }) = open(7) else { return };
         let mut store = Store::in_files(medium, books);
         for (time, body) in (1..).zip(&bodies) {
-            assert!(store.reserve(3 + body.len()).is_ok());
+            assert!(store.reserve_at(store.books.last + 1, 3 + body.len()).is_ok());
             store.append(&Stored { sequence: 0, time, subject: b"s.a", header_length: 0, body });
         }
         assert!(store.remove(3) && store.flush(&mut Vec::new()).is_ok());

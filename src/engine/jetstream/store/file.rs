@@ -1,6 +1,7 @@
 //! Messages in files: segments that are only appended to.
 
 use super::journal::{self, Origin};
+use super::packed;
 use super::pages::{AtHand, Pages, Source};
 use super::record::{self, Kind, Read};
 use super::segment::{Place, SEGMENT_HEAD, Segment};
@@ -21,6 +22,8 @@ const MAX_GAP: u64 = 1 << 20;
 const AHEAD: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Bytes that are looked at to find out how long a damaged record is.
 const DAMAGED: usize = 4 * 1024 * 1024;
+/// Bytes after which a segment is closed if it is compressed then: what is still open is not.
+const SMALLER: u64 = 8 * 1024 * 1024;
 /// A summary is written again when this many times its own size has been written since.
 const SUMMARY_SHARE: u64 = 4;
 
@@ -46,6 +49,10 @@ pub(in super::super) struct FileMedium {
     pub(super) unsynced: bool,
     /// Closed segments that are not synced yet.
     pub(super) sealed: Vec<File>,
+    /// Whether closed segments are to be compressed.
+    compressed: bool,
+    /// Closed segments that are to be compressed once they are synced.
+    to_pack: Vec<(PathBuf, packed::Head)>,
     /// Segments to be deleted once what makes them superfluous is synced.
     pub(super) superfluous: Vec<PathBuf>,
     pub(super) summary_due: bool,
@@ -55,6 +62,8 @@ pub(in super::super) struct FileMedium {
     /// The message that was found last, and the salt of its segment.
     hand: Option<(u64, Found)>,
     pub(super) prng: Prng,
+    /// What is to be known after a restart; it stands in the last segment, or in the summary.
+    pub(super) note: Vec<u8>,
     /// Messages that turned out to be damaged when they were read: sequence, and bytes they counted for.
     pub(super) holes: Vec<(u64, u64)>,
     pub(super) notices: Vec<String>,
@@ -81,6 +90,8 @@ impl FileMedium {
             trimmed: None,
             unsynced: true,
             sealed: Vec::new(),
+            compressed: false,
+            to_pack: Vec::new(),
             superfluous: Vec::new(),
             summary_due: false,
             since_summary: 0,
@@ -88,6 +99,7 @@ impl FileMedium {
             pages: Pages::default(),
             hand: None,
             prng,
+            note: Vec::new(),
             holes: Vec::new(),
             notices: Vec::new(),
             failed: None,
@@ -106,9 +118,9 @@ impl FileMedium {
     /// `StorageFull`; other failures end the server at the next flush.
     pub(super) fn reserve(&mut self, next: u64, rest: usize) -> io::Result<()> {
         // Segments are named by their first sequence: one that used none can't be followed by another.
+        let most = self.layout.segment_bytes.min(if self.compressed { SMALLER } else { u64::MAX });
         let full = self.segments.back().is_none_or(|segment| {
-            next > segment.first
-                && (segment.length >= self.layout.segment_bytes || next.saturating_sub(segment.end) > MAX_GAP)
+            next > segment.first && (segment.length >= most || next.saturating_sub(segment.end) > MAX_GAP)
         });
         if full {
             self.roll(next)?;
@@ -145,6 +157,15 @@ impl FileMedium {
         self.record(Kind::Skipped, &Stored { sequence, time: 0, subject: b"", header_length: 0, body: b"" });
     }
 
+    /// Writes a note in place of the one before.
+    pub(super) fn write_note(&mut self, note: &[u8]) {
+        self.note = note.to_vec();
+        self.record(
+            Kind::Noted,
+            &Stored { sequence: 0, time: 0, subject: b"", header_length: 0, body: note },
+        );
+    }
+
     fn record(&mut self, kind: Kind, message: &Stored<'_>) {
         let Some(segment) = self.segments.back_mut() else { return };
         let before = self.unwritten.len();
@@ -168,12 +189,32 @@ impl FileMedium {
             let _ = old.set_len(last.length);
             last.pass_to(next);
             last.seal();
+            if self.compressed {
+                self.to_pack.push((last.path.clone(), last.head()));
+            }
         }
         self.sealed.push(old);
         self.segments.push_back(segment);
         self.promised = SEGMENT_HEAD as u64;
         (self.summary_due, self.unsynced) = (true, true);
+        if !self.note.is_empty() {
+            // The segment that it stood in may be let go.
+            let note = std::mem::take(&mut self.note);
+            self.write_note(&note);
+        }
         Ok(())
+    }
+
+    /// Has closed segments compressed from now on, those that are there already as well; or no more.
+    pub(super) fn compress(&mut self, wanted: bool) {
+        if wanted && !self.compressed {
+            let closed = self.segments.len().saturating_sub(1);
+            let plain = self.segments.iter().take(closed).filter(|segment| !segment.packed);
+            self.to_pack = plain.map(|segment| (segment.path.clone(), segment.head())).collect();
+        } else if !wanted {
+            self.to_pack.clear();
+        }
+        self.compressed = wanted;
     }
 
     fn segment_of(&self, sequence: u64) -> Option<usize> {
@@ -241,7 +282,7 @@ impl FileMedium {
             Some(Place::Indexed(at)) => {
                 let path = super::index::path_of(&segment.path);
                 let length = segment.index_length();
-                let source = Source { path: &path, file: None, salt: segment.salt, length };
+                let source = Source { path: &path, file: None, closed: false, salt: segment.salt, length };
                 match self.pages.offset(source, at) {
                     Ok(offset) => u64::from(offset),
                     Err(_) => return Ok(None),
@@ -253,7 +294,7 @@ impl FileMedium {
             return Ok((last && start < self.unwritten.len()).then_some(Found::Unwritten(start)));
         }
         let file = last.then_some(&self.file);
-        let source = Source { path: &segment.path, file, salt: segment.salt, length: written };
+        let source = Source { path: &segment.path, file, closed: !last, salt: segment.salt, length: written };
         let Some(found) = self.pages.record(source, at)? else { return Ok(None) };
         let right = match record::read(self.pages.bytes(found), segment.salt, false) {
             Read::Good(record) => record.kind == Kind::Message && record.message.sequence == sequence,
@@ -266,7 +307,7 @@ impl FileMedium {
     pub(super) fn mend_index(&mut self, index: usize) -> io::Result<()> {
         let segment = &mut self.segments[index];
         let (live, dead, end) = (segment.live, segment.dead.clone(), segment.end);
-        let bytes = std::fs::read(&segment.path)?;
+        let bytes = segment.read_all()?;
         let found = segment.scan(&bytes[..bytes.len().min(segment.length as usize)], u64::MAX, |_, _| {});
         segment.pass_to(end);
         let lost: Vec<u64> = segment.dead.iter().filter(|&at| !dead.has(at)).collect();
@@ -444,10 +485,15 @@ impl FileMedium {
         }
     }
 
-    /// Whether a summary is to be written, which takes a moment when nothing is left to be written.
+    /// Whether there is something that should not wait.
     pub(super) fn wants_upkeep(&self) -> bool {
+        self.wants_summary() || !self.to_pack.is_empty()
+    }
+
+    /// Whether a summary is to be written, which takes a moment when nothing is left to be written.
+    fn wants_summary(&self) -> bool {
         let settled = self.unwritten.is_empty() && self.removed.is_empty() && self.trimmed.is_none();
-        self.summary_due && settled && self.since_summary >= SUMMARY_SHARE * self.summary_size
+        settled && self.summary_due && self.since_summary >= SUMMARY_SHARE * self.summary_size
     }
 
     /// What is to be done beside the event loop, if there is anything: `all` is whatever can be.
@@ -455,9 +501,9 @@ impl FileMedium {
     /// # Errors
     /// No more descriptors.
     pub(super) fn upkeep(&mut self, books: &Books, all: bool) -> io::Result<Option<Upkeep>> {
-        let summary = self.wants_upkeep();
+        let summary = self.wants_summary();
         let sync = all && (self.unsynced || !self.sealed.is_empty());
-        if !summary && !sync {
+        if !summary && !sync && self.to_pack.is_empty() {
             return Ok(None);
         }
         let mut upkeep =
@@ -465,8 +511,9 @@ impl FileMedium {
         if std::mem::take(&mut self.unsynced) {
             upkeep.files.push(self.file.try_clone()?);
         }
+        upkeep.to_pack = std::mem::take(&mut self.to_pack);
         if summary {
-            let bytes = summary::encode(self.segments.iter(), books);
+            let bytes = summary::encode(self.segments.iter(), books, &self.note);
             (self.summary_due, self.since_summary, self.summary_size) = (false, 0, bytes.len() as u64);
             upkeep.summary = Some(bytes);
             upkeep.superfluous = std::mem::take(&mut self.superfluous);

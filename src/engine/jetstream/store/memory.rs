@@ -26,6 +26,12 @@ impl MemoryMedium {
     }
 
     pub(super) fn append(&mut self, message: &Stored<'_>) {
+        if self.messages.is_empty() {
+            self.first = message.sequence;
+        }
+        while self.first + (self.messages.len() as u64) < message.sequence {
+            self.messages.push_back(None);
+        }
         self.messages.push_back(Some(Message {
             time: message.time,
             subject: message.subject.len() as u32,

@@ -7,6 +7,7 @@ mod file;
 mod index;
 mod journal;
 mod memory;
+mod packed;
 mod pages;
 mod record;
 mod recover;
@@ -82,21 +83,20 @@ impl Store {
         Self { books, medium: Medium::File(Box::new(medium)) }
     }
 
-    /// Makes sure that there is space for a message of so many bytes, subject and all.
+    /// Makes sure that there is space for a message under a sequence, of so many bytes, subject and all.
     ///
     /// # Errors
     /// The disk is full.
-    pub(super) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
-        let next = self.books.last + 1;
+    pub(super) fn reserve_at(&mut self, next: u64, bytes: usize) -> io::Result<()> {
         match &mut self.medium {
             Medium::Memory(_) => Ok(()),
             Medium::File(file) => file.reserve(next, bytes),
         }
     }
 
-    /// Appends under the next sequence, which it gives.
+    /// Appends under the message's sequence, or the next one if that is higher; gives which.
     pub(super) fn append(&mut self, message: &Stored<'_>) -> u64 {
-        let sequence = self.books.last + 1;
+        let sequence = message.sequence.max(self.books.last + 1);
         let message = Stored { sequence, ..*message };
         match &mut self.medium {
             Medium::Memory(memory) => memory.append(&message),
@@ -116,6 +116,28 @@ impl Store {
         self.books.last = sequence;
         self.books.first = if self.books.messages == 0 { sequence + 1 } else { self.books.first };
         sequence
+    }
+
+    /// Whether closed segments are to be compressed.
+    pub(super) fn compress(&mut self, wanted: bool) {
+        if let Medium::File(file) = &mut self.medium {
+            file.compress(wanted);
+        }
+    }
+
+    /// Writes down what is to be read again after a restart, in place of what was.
+    pub(super) fn note(&mut self, note: &[u8]) {
+        if let Medium::File(file) = &mut self.medium {
+            file.write_note(note);
+        }
+    }
+
+    /// What was written down last; nothing in memory.
+    pub(super) fn noted(&self) -> &[u8] {
+        match &self.medium {
+            Medium::Memory(_) => b"",
+            Medium::File(file) => &file.note,
+        }
     }
 
     /// A message, if it is there.

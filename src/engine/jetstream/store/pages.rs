@@ -1,5 +1,6 @@
 //! Parts of files that were read last. What is read in order is read far ahead.
 
+use super::packed;
 use super::record::{self, Read};
 use std::fs::File;
 use std::io;
@@ -36,6 +37,8 @@ pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     /// If it is open.
     pub(super) file: Option<&'a File>,
+    /// Whether it may have been compressed meanwhile.
+    pub(super) closed: bool,
     pub(super) salt: u64,
     /// Bytes that may be read.
     pub(super) length: u64,
@@ -43,9 +46,16 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        match self.file {
-            Some(file) => file.read_exact_at(bytes, at),
-            None => File::open(self.path)?.read_exact_at(bytes, at),
+        let opened = match self.file {
+            Some(file) => return file.read_exact_at(bytes, at),
+            None => File::open(self.path),
+        };
+        match opened {
+            // The compressed file was there before this one went.
+            Err(error) if self.closed && error.kind() == io::ErrorKind::NotFound => {
+                packed::read(&packed::path_of(self.path), bytes, at)
+            }
+            other => other?.read_exact_at(bytes, at),
         }
     }
 }

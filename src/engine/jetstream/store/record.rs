@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Trimmed = 3,
     /// The sequence was used up for nothing.
     Skipped = 4,
+    /// What is to be known after a restart: the rest is that.
+    Noted = 5,
 }
 
 /// A record that was read.
@@ -95,6 +97,7 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
         2 => Kind::Removed,
         3 => Kind::Trimmed,
         4 => Kind::Skipped,
+        5 => Kind::Noted,
         _ => return Read::BadHead,
     };
     if rest > MAX_REST || subject + headers > rest as usize {

@@ -3,7 +3,7 @@
 use super::file::FileMedium;
 use super::segment::{SEGMENT_HEAD, Segment};
 use super::summary::{self, Known, Summary};
-use super::{Books, Layout, index};
+use super::{Books, Layout, index, packed};
 use crate::prng::Prng;
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
@@ -29,6 +29,7 @@ struct Recovery {
     removed: Vec<u64>,
     trimmed: u64,
     scanned: u64,
+    note: Vec<u8>,
     /// Places in `segments` whose index is missing.
     without_index: Vec<usize>,
 }
@@ -49,7 +50,7 @@ impl Recovery {
 
     /// Reads a segment. What stands before `known`'s length is counted already.
     fn read(&mut self, mut segment: Segment, known: Option<&Known>) -> io::Result<()> {
-        let bytes = fs::read(&segment.path)?;
+        let bytes = segment.read_all()?;
         self.scanned += bytes.len() as u64;
         let from = known.map_or(0, |known| known.length);
         let books = &mut self.books;
@@ -73,6 +74,7 @@ impl Recovery {
         self.notices.extend(found.damage);
         self.removed.extend(found.removed);
         self.trimmed = self.trimmed.max(found.trimmed);
+        self.note = found.note.unwrap_or(std::mem::take(&mut self.note));
         if let Some(before) = self.segments.back_mut() {
             before.seal();
         }
@@ -81,13 +83,30 @@ impl Recovery {
     }
 }
 
-fn segment_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .collect();
+/// The segments of a directory, in order.
+fn segments_in(dir: &Path, notices: &mut Vec<String>) -> io::Result<Vec<Segment>> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(dir)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     paths.sort();
-    Ok(paths)
+    let mut found = Vec::new();
+    for path in paths {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") => match Segment::open(&path)? {
+                Some(segment) => found.push(segment),
+                None => {
+                    notices.push(format!("{}: empty, left out", path.display()));
+                    fs::remove_file(&path)?;
+                }
+            },
+            // Both are there if the server ended before the plain one went: that one is surely whole.
+            Some("sgz") if path.with_extension("seg").exists() => fs::remove_file(&path)?,
+            Some("sgz") => found.push(Segment::open_packed(&path)?),
+            // Half a compressed segment.
+            Some("new") if path.with_extension("seg").exists() => fs::remove_file(&path)?,
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The summary, if it fits the segments that are there; what came before its first one has been let go.
@@ -106,7 +125,7 @@ fn fitting(dir: &Path, found: &[Segment], notices: &mut Vec<String>) -> io::Resu
     let there = found.iter().skip_while(|segment| segment.first < begin);
     let mut pairs = summary.segments.iter().zip(there);
     let fits = pairs.by_ref().take(summary.segments.len()).filter(|(known, segment)| {
-        let length = fs::metadata(&segment.path).map_or(0, |data| data.len());
+        let length = segment.bytes_there().unwrap_or(0);
         known.salt == segment.salt && known.first == segment.first && length >= known.length
     });
     if fits.count() == summary.segments.len() {
@@ -127,16 +146,7 @@ impl FileMedium {
         layout: Layout,
     ) -> io::Result<Recovered> {
         let mut notices = Vec::new();
-        let mut found = Vec::new();
-        for path in segment_files(dir)? {
-            match Segment::open(&path)? {
-                Some(segment) => found.push(segment),
-                None => {
-                    notices.push(format!("{}: empty, left out", path.display()));
-                    fs::remove_file(&path)?;
-                }
-            }
-        }
+        let found = segments_in(dir, &mut notices)?;
         let summary = fitting(dir, &found, &mut notices)?;
         let mut recovery = Recovery {
             segments: VecDeque::new(),
@@ -145,6 +155,7 @@ impl FileMedium {
             removed: Vec::new(),
             trimmed: 0,
             scanned: 0,
+            note: Vec::new(),
             without_index: Vec::new(),
         };
         let complete = summary.is_none();
@@ -159,11 +170,11 @@ impl FileMedium {
         recovery: Recovery,
         complete: bool,
     ) -> io::Result<Recovered> {
-        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, without_index } =
+        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, note, without_index } =
             recovery;
         let mut prng = Prng::new(seed);
         let file = match segments.back() {
-            Some(last) => {
+            Some(last) if !last.packed => {
                 let file = OpenOptions::new().read(true).write(true).open(&last.path)?;
                 // What follows the last whole record never was acknowledged.
                 file.set_len(last.length)?;
@@ -174,13 +185,17 @@ impl FileMedium {
                 }
                 file
             }
-            None => {
-                let (segment, file) = Segment::create(dir, first.max(1), prng.next_u64() | 1, true)?;
+            other => {
+                // What followed a compressed one was never written.
+                let next = if other.is_some() { books.last + 1 } else { first.max(1) };
+                segments.iter_mut().for_each(Segment::seal);
+                let (segment, file) = Segment::create(dir, next, prng.next_u64() | 1, true)?;
                 segments.push_back(segment);
                 file
             }
         };
         let mut medium = Self::over((dir.to_owned(), layout), segments, (file, prng));
+        medium.note = note;
         without_index.into_iter().try_for_each(|index| medium.mend_index(index))?;
         medium.replay(&mut books, &removed, trimmed);
         medium.summary_due = complete && medium.segments.len() > 1;
@@ -240,14 +255,15 @@ impl Recovery {
             }
             return Ok(());
         };
-        self.books = summary.books;
+        (self.books, self.note) = (summary.books, summary.note);
         let begin = summary.segments.first().map_or(0, |known| known.first);
         let mut known = summary.segments.into_iter().peekable();
         for segment in found {
             if segment.first < begin {
                 // Its index may never have been written.
                 let _ = fs::remove_file(index::path_of(&segment.path));
-                fs::remove_file(&segment.path)?;
+                let path = if segment.packed { packed::path_of(&segment.path) } else { segment.path };
+                fs::remove_file(path)?;
                 continue;
             }
             match known.next() {

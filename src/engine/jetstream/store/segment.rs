@@ -2,6 +2,7 @@
 
 use super::bits::Bits;
 use super::index;
+use super::packed;
 use super::record::{self, Kind, Read};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -43,6 +44,8 @@ pub(super) struct Segment {
     pub(super) headers: bool,
     /// Sequences that hold nothing, by their distance from the first; meaningless if nothing is there at all.
     pub(super) dead: Bits,
+    /// Whether it was compressed when it was opened.
+    pub(super) packed: bool,
     places: Places,
 }
 
@@ -66,6 +69,8 @@ pub(super) struct Found {
     pub(super) removed: Vec<u64>,
     /// The highest sequence before which everything is gone.
     pub(super) trimmed: u64,
+    /// What was noted last.
+    pub(super) note: Option<Vec<u8>>,
 }
 
 impl Segment {
@@ -106,7 +111,48 @@ impl Segment {
             last_time: 0,
             headers: false,
             dead: Bits::default(),
+            packed: false,
             places: Places::Here(Vec::new()),
+        }
+    }
+
+    /// A segment that is compressed, by its head.
+    ///
+    /// # Errors
+    /// The disk's, and `InvalidData` for a file that must not be touched.
+    pub(super) fn open_packed(path: &Path) -> io::Result<Self> {
+        let head = packed::Head::read(path)?;
+        let mut segment = Self::bare(path.with_extension("seg"), head.salt, head.first);
+        (segment.packed, segment.length) = (true, head.length);
+        Ok(segment)
+    }
+
+    /// Bytes that are there to be read.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn bytes_there(&self) -> io::Result<u64> {
+        if self.packed { Ok(self.length) } else { Ok(std::fs::metadata(&self.path)?.len()) }
+    }
+
+    /// What a compressed file of it says.
+    pub(super) fn head(&self) -> packed::Head {
+        packed::Head { salt: self.salt, first: self.first, length: self.length }
+    }
+
+    /// All its bytes, whether it is compressed, or has been meanwhile, or not.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn read_all(&self) -> io::Result<Vec<u8>> {
+        match std::fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = packed::path_of(&self.path);
+                let mut bytes = vec![0; packed::Head::read(&path)?.length as usize];
+                packed::read(&path, &mut bytes, 0)?;
+                Ok(bytes)
+            }
+            other => other,
         }
     }
 
@@ -175,7 +221,8 @@ impl Segment {
                         Kind::Skipped => self.pass(message.sequence),
                         Kind::Removed if counts => found.removed.extend(record::sequences(message.body)),
                         Kind::Trimmed if counts => found.trimmed = found.trimmed.max(message.sequence),
-                        Kind::Removed | Kind::Trimmed => {}
+                        Kind::Noted if counts => found.note = Some(message.body.to_vec()),
+                        Kind::Removed | Kind::Trimmed | Kind::Noted => {}
                     }
                     at += record.length;
                     self.length = at as u64;
@@ -188,6 +235,8 @@ impl Segment {
                         self.path.display(),
                         if kind == Kind::Message {
                             format!("message {sequence}")
+                        } else if kind == Kind::Noted {
+                            "a note".to_owned()
                         } else {
                             "a list of removed messages".to_owned()
                         },

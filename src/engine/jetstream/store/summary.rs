@@ -65,6 +65,8 @@ pub(super) struct Summary {
     /// In order. Of the last one, what comes after its length is not counted.
     pub(super) segments: Vec<Known>,
     pub(super) books: Books,
+    /// What was noted last; nothing in older summaries.
+    pub(super) note: Vec<u8>,
 }
 
 /// The file of a stream's summary.
@@ -73,7 +75,11 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
 }
 
 /// A summary as bytes.
-pub(super) fn encode<'a>(segments: impl ExactSizeIterator<Item = &'a Segment>, books: &Books) -> Vec<u8> {
+pub(super) fn encode<'a>(
+    segments: impl ExactSizeIterator<Item = &'a Segment>,
+    books: &Books,
+    note: &[u8],
+) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, &[VERSION, segments.len() as u64]);
     for segment in segments {
@@ -83,6 +89,7 @@ pub(super) fn encode<'a>(segments: impl ExactSizeIterator<Item = &'a Segment>, b
         put(&mut out, dead);
     }
     books.encode(&mut out);
+    put_bytes(&mut out, note);
     out
 }
 
@@ -103,7 +110,8 @@ fn decode(bytes: &[u8]) -> Option<Summary> {
         let dead = Bits::from_words(dead);
         segments.push(Known { salt, first, end, length, live, last_time, headers: headers > 0, dead });
     }
-    Some(Summary { segments, books: Books::decode(&mut input)? })
+    let books = Books::decode(&mut input)?;
+    Some(Summary { segments, books, note: input.bytes().unwrap_or_default().to_vec() })
 }
 
 /// Reads a stream's summary, if there is one that can be used; else why not.

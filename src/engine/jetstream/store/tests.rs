@@ -26,6 +26,10 @@ fn open(dir: &Path) -> (Store, Vec<String>) {
     (store, notices)
 }
 
+fn reserve(store: &mut Store, bytes: usize) {
+    store.reserve_at(store.books.last + 1, bytes).unwrap();
+}
+
 fn flush(store: &mut Store) {
     store.flush(&mut Vec::new()).unwrap();
 }
@@ -71,14 +75,27 @@ struct Walk {
     memory: Store,
     model: BTreeMap<u64, (String, Vec<u8>)>,
     last: u64,
+    note: Vec<u8>,
+    /// Whether closed segments are compressed.
+    compressed: bool,
 }
 
 fn walk(seed: u64, layout: Layout) {
     let dir = tempfile::tempdir().unwrap();
-    let (file, _, _) = open_as(dir.path(), layout);
-    let prng = Prng::new(seed);
-    let mut walk =
-        Walk { dir, layout, prng, file, memory: Store::in_memory(1), model: BTreeMap::new(), last: 0 };
+    let (mut file, _, _) = open_as(dir.path(), layout);
+    let compressed = seed % 4 >= 2;
+    file.compress(compressed);
+    let mut walk = Walk {
+        dir,
+        layout,
+        prng: Prng::new(seed),
+        file,
+        memory: Store::in_memory(1),
+        model: BTreeMap::new(),
+        last: 0,
+        note: Vec::new(),
+        compressed,
+    };
     for step in 0..1_500u64 {
         let at = format!("seed {seed} step {step}");
         walk.step(step, &at);
@@ -105,9 +122,13 @@ impl Walk {
             0..=11 => {
                 let subject = format!("s.{}", self.prng.below(4));
                 let body = vec![step as u8; self.prng.below(300) as usize];
-                self.file.reserve(subject.len() + body.len()).unwrap();
-                self.last = self.file.append(&message(&subject, &body, 1_000 + step));
-                assert_eq!(self.memory.append(&message(&subject, &body, 1_000 + step)), self.last);
+                // Copies of another stream's messages leave sequences out.
+                let gap = self.prng.below(32).saturating_sub(28);
+                let sequence = self.last + 1 + gap;
+                self.file.reserve_at(sequence, subject.len() + body.len()).unwrap();
+                let message = Stored { sequence, ..message(&subject, &body, 1_000 + step) };
+                self.last = self.file.append(&message);
+                assert_eq!((self.last, self.memory.append(&message)), (sequence, sequence));
                 self.model.insert(self.last, (subject, body));
             }
             12..=15 => {
@@ -119,11 +140,15 @@ impl Walk {
             16 => self.compact(at),
             17 => {
                 self.last += 1;
-                self.file.reserve(0).unwrap();
+                reserve(&mut self.file, 0);
                 assert_eq!((self.file.skip(), self.memory.skip()), (self.last, self.last), "{at}");
             }
             18 => self.reopen(at),
-            19 => flush(&mut self.file),
+            19 => {
+                self.note = step.to_le_bytes().to_vec();
+                self.file.note(&self.note);
+                flush(&mut self.file);
+            }
             20 => {
                 flush(&mut self.file);
                 let everything = self.prng.below(2) == 0;
@@ -161,6 +186,8 @@ impl Walk {
         let (reopened, notices, _) = open_as(self.dir.path(), self.layout);
         assert_eq!(notices, Vec::<String>::new(), "{at}");
         self.file = reopened;
+        self.file.compress(self.compressed);
+        assert_eq!(self.file.noted(), self.note, "{at}");
         assert!(all(&mut self.file) == self.model, "{at}: it is not what it was");
     }
 }
@@ -171,7 +198,7 @@ fn only_what_follows_the_summary_is_read_at_a_restart() {
     let layout = Layout { segment_bytes: 100_000, journal: false };
     let (mut store, _, _) = open_as(dir.path(), layout);
     for number in 0..10_000u64 {
-        store.reserve(108).unwrap();
+        reserve(&mut store, 108);
         store.append(&message(&format!("s.{}", number % 7), &[number as u8; 105], number));
         if number % 100 == 99 {
             flush(&mut store);
@@ -191,7 +218,7 @@ fn only_what_follows_the_summary_is_read_at_a_restart() {
 fn rolled(dir: &Path, ending: &str) -> Vec<std::path::PathBuf> {
     let (mut store, _, _) = open_as(dir, SMALL);
     for number in 1..=60u64 {
-        store.reserve(101).unwrap();
+        reserve(&mut store, 101);
         store.append(&message("s", &[number as u8; 100], number));
     }
     flush(&mut store);
@@ -423,7 +450,7 @@ fn no_damage_makes_opening_panic_or_brings_up_a_message_that_never_was() {
                 for (sequence, message) in all(&mut store) {
                     assert_eq!(before.get(&sequence), Some(&message), "{at}: message {sequence}");
                 }
-                store.reserve(5).unwrap();
+                reserve(&mut store, 5);
                 let next = store.append(&message("s", b"more", 9));
                 flush(&mut store);
                 assert_eq!(
@@ -448,7 +475,7 @@ fn what_is_found_damaged_counts_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let (mut store, _, _) = open_as(dir.path(), layout);
         for number in 0..40u8 {
-            store.reserve(200).unwrap();
+            reserve(&mut store, 200);
             store.append(&message("s.a", &[number; 100], 1 + u64::from(number)));
             flush(&mut store);
         }

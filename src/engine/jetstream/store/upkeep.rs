@@ -1,6 +1,7 @@
-//! What a stream wants done beside the event loop: syncs, its summary written, old segments deleted.
+//! What a stream wants done beside the event loop: syncs, its summary written, old segments deleted, closed ones
+//! compressed.
 
-use super::{index, replace_file, space, summary, sync_dir};
+use super::{index, packed, replace_file, space, summary, sync_dir};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub(in super::super) struct Upkeep {
     pub(super) summary: Option<Vec<u8>>,
     /// Segments to be deleted after that.
     pub(super) superfluous: Vec<PathBuf>,
+    /// Segments to be compressed after that.
+    pub(super) to_pack: Vec<(PathBuf, packed::Head)>,
 }
 
 fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -44,8 +47,21 @@ impl Upkeep {
             // New segments are to be found, too.
             gone_is_fine(sync_dir(&self.dir))?;
         }
-        let Some(bytes) = self.summary else { return Ok(()) };
-        match replace_file(&summary::path_in(&self.dir), &bytes) {
+        if let Some(bytes) = &self.summary {
+            self.summarise(bytes)?;
+        }
+        for (path, head) in self.to_pack {
+            match packed::pack(&path, head) {
+                // It stays as it is.
+                Err(error) if space::is_full(&error) => {}
+                other => gone_is_fine(other)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn summarise(&self, bytes: &[u8]) -> io::Result<()> {
+        match replace_file(&summary::path_in(&self.dir), bytes) {
             // Without a summary all segments are read at the next start, which gives the same.
             Err(error) if space::is_full(&error) => {
                 remove(&summary::path_in(&self.dir))?;
@@ -53,9 +69,10 @@ impl Upkeep {
             }
             other => gone_is_fine(other)?,
         }
-        for path in self.superfluous {
-            remove(&index::path_of(&path))?;
-            remove(&path)?;
+        for path in &self.superfluous {
+            remove(&index::path_of(path))?;
+            remove(path)?;
+            remove(&packed::path_of(path))?;
         }
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 use super::api::{ListRequest, Page, Request};
 use super::errors::ApiError;
-use super::info::{StreamInfo, StreamInfoRequest};
+use super::info::{MAX_SUBJECTS, StreamInfo, StreamInfoRequest};
+use super::maps::Maps;
 use super::purge::Purge;
 use super::stream_config::{StorageKind, StreamConfig};
-use super::{Streams, SubjectChange, json};
+use super::{Streams, SubjectChange, Times, json};
 use crate::engine::jetstream::store::is_full;
 use crate::engine::jetstream::sublist::Member;
 use crate::wire::nats::subject::overlap;
@@ -73,14 +74,19 @@ impl Streams {
         if config.name != name {
             return Err(ApiError::stream_mismatch());
         }
-        let config = config.settle()?;
-        let unix = request.times.unix;
-        if let Some(known) = self.find(name) {
-            return if known.config.asked() == config.asked() {
-                Ok(known.made(unix))
-            } else {
-                Err(ApiError::stream_name_exists())
-            };
+        let mut config = config.settle()?;
+        self.meet_origins(&mut config)?;
+        if config.sealed {
+            return Err(ApiError::stream_config("stream configuration for create can not be sealed"));
+        }
+        let Times { now, unix } = request.times;
+        if let Some(key) = self.key_of(name) {
+            let known = &mut self.all[key];
+            if known.config.asked() != config.asked() {
+                return Err(ApiError::stream_name_exists());
+            }
+            let made = known.made(unix);
+            return Ok(self.with_origins(key, made, now));
         }
         self.check_overlap(&config)?;
         self.check_account(&config)?;
@@ -97,7 +103,10 @@ impl Streams {
             }
         };
         let key = self.put(stream);
-        Ok(self.all[key].made(unix))
+        let made = self.all[key].made(unix);
+        let made = self.with_origins(key, made, now);
+        self.relink();
+        Ok(made)
     }
 
     /// Whether the account may have one more stream like this.
@@ -140,16 +149,21 @@ impl Streams {
         if config.name != name {
             return Err(ApiError::stream_mismatch());
         }
-        let config = config.settle()?;
+        let mut config = config.settle()?;
+        self.meet_origins(&mut config)?;
         if !self.ballast.is_held() {
             return Err(ApiError::insufficient_storage());
         }
         let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
+        config.seal();
         self.check_overlap(&config)?;
         let (account, member) = (self.account, Member::Stream(key as u32));
         self.touch(key);
         let stream = &mut self.all[key];
+        stream.maps = Maps::new(&config);
+        stream.feeds.reconfigure(&config);
+        stream.store.compress(config.is_compressed());
         let old = std::mem::replace(&mut stream.config, config);
         // What was without a limit before is limited as messages come, as by the real server.
         let lowered = (1..old.max_msgs_per_subject).contains(&stream.config.max_msgs_per_subject);
@@ -165,7 +179,9 @@ impl Streams {
         self.changes.extend(new);
         let saved = self.shelf.save(&self.all[key]);
         self.note(saved);
-        Ok(self.all[key].updated(request.times.unix))
+        self.relink();
+        let updated = self.all[key].updated(request.times.unix);
+        Ok(self.with_origins(key, updated, request.times.now))
     }
 
     fn delete_stream(&mut self, name: &str) -> Result<serde_json::Value, ApiError> {
@@ -184,6 +200,8 @@ impl Streams {
         }
         let removed = self.shelf.remove(stream);
         self.note(removed);
+        self.hungry.remove(&key);
+        self.relink();
         Ok(serde_json::json!({ "success": true }))
     }
 
@@ -223,12 +241,16 @@ impl Streams {
         let leader = self.server_name.clone();
         let wish: Result<StreamInfoRequest, ApiError> = json::read_as(request.payload);
         let result = wish.and_then(|wish| {
-            let stream = self.find(name).ok_or_else(ApiError::stream_not_found)?;
-            let shown = !wish.subjects_filter.is_empty();
+            let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
+            self.touch(key);
+            let stream = &mut self.all[key];
+            let asked = !wish.subjects_filter.is_empty();
             let total =
-                if shown { stream.store.books.matching(wish.subjects_filter.as_bytes()).len() } else { 0 };
-            let page = Page { total, offset: wish.offset, limit: if shown { 100_000 } else { 0 } };
-            Ok(Paged { page, info: stream.info(request.times.unix, (&leader, &wish)) })
+                if asked { stream.store.books.matching(wish.subjects_filter.as_bytes()).len() } else { 0 };
+            let (offset, limit) = if total > 0 { (wish.offset, MAX_SUBJECTS) } else { (0, 0) };
+            let info = stream.info(request.times.unix, (&leader, &wish));
+            let info = self.with_origins(key, info, request.times.now);
+            Ok(Paged { page: Page { total, offset, limit }, info })
         });
         if let Err(error) = &result {
             // The real server shows an empty page beside the error.
@@ -269,7 +291,12 @@ impl Streams {
         let result = json::read_as::<ListRequest>(request.payload).map(|wish| {
             let chosen = self.chosen(&wish);
             let shown = chosen.iter().skip(wish.offset).take(LIST);
-            let streams: Vec<StreamInfo<'_>> = shown.map(|&key| self.all[key].listed(request.times.unix)).collect();
+            let streams: Vec<StreamInfo<'_>> = shown
+                .map(|&key| {
+                    let listed = self.all[key].listed(request.times.unix);
+                    self.with_origins(key, listed, request.times.now)
+                })
+                .collect();
             serde_json::json!({ "total": chosen.len(), "offset": wish.offset, "limit": LIST, "streams": streams })
         });
         self.reply(request, "stream_list", result);

@@ -66,6 +66,20 @@ errors! {
     lifetime_invalid = 400, 10165, "invalid per-message TTL";
     lifetimes_disabled = 400, 10166, "per-message TTL is disabled";
     consumer_does_not_exist = 400, 10149, "consumer does not exist";
+    mirror_message_size = 400, 10030, "stream mirror must have max message size >= source";
+    mirror_with_sources = 400, 10031, "stream mirrors can not also contain other sources";
+    mirror_with_subjects = 400, 10034, "stream mirrors can not contain subjects";
+    source_message_size = 400, 10046, "stream source must have max message size >= target";
+    mirror_fixed = 400, 10055, "stream mirror configuration can not be updated";
+    headers_too_large = 400, 10097, "header size exceeds maximum allowed of 64k";
+    source_twice = 400, 10140, "duplicate source configuration detected";
+    source_name = 400, 10141, "sourced stream name is invalid";
+    mirror_name = 400, 10142, "mirrored stream name is invalid";
+    mirror_first_seq = 400, 10143, "stream mirrors can not have first sequence configured";
+    source_filters = 400, 10144, "source with multiple subject transforms cannot also have a single subject filter";
+    source_overlap = 400, 10147, "source filters can not overlap";
+    mirror_filters = 400, 10150, "mirror with multiple subject transforms cannot also have a single subject filter";
+    mirror_overlap = 400, 10152, "mirror subject filters can not overlap";
 }
 
 impl ApiError {
@@ -103,6 +117,11 @@ impl ApiError {
 
     pub(super) fn sequence_not_found(sequence: u64) -> Self {
         Self::new(400, 10043, format!("sequence {sequence} not found"))
+    }
+
+    /// What is wrong with the source of a map, or its destination, by the code of where it stands.
+    pub(super) fn map(err_code: u16, what: &str, why: &str) -> Self {
+        Self::new(400, err_code, format!("{what}: {why}"))
     }
 
     pub(super) fn delete_failed(why: &str) -> Self {

@@ -3,6 +3,7 @@
 use super::consumer::{Consumer, Position};
 use super::consumer_config::ConsumerConfig;
 use super::errors::ApiError;
+use super::origins::Mapping;
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
 use super::times::Time;
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// Most sequences listed as deleted.
 const MAX_DELETED: usize = 100_000;
+/// Most subjects listed in one answer.
+pub(super) const MAX_SUBJECTS: usize = 100_000;
 
 /// A whole answer: its type, then an error or what was asked for.
 #[derive(Debug, Serialize)]
@@ -100,9 +103,28 @@ pub(super) struct StreamInfo<'a> {
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<Leader<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<OriginInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sources: Vec<OriginInfo>,
     ts: Time,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     did_create: bool,
+}
+
+/// How far a stream has come with one that it takes messages from.
+#[derive(Debug, Serialize)]
+pub(super) struct OriginInfo {
+    pub(super) name: String,
+    pub(super) lag: u64,
+    /// Nanoseconds since it was last heard of; -1 is never.
+    pub(super) active: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<ApiError>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) filter_subject: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) subject_transforms: Vec<Mapping>,
 }
 
 impl Stream {
@@ -114,9 +136,14 @@ impl Stream {
         let spread = if empty { 0 } else { last + 1 - first };
         let num_deleted = spread.saturating_sub(books.messages);
         let subjects = (!request.subjects_filter.is_empty()).then(|| {
-            let all = books.matching(request.subjects_filter.as_bytes());
-            all.into_iter().map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), count)).collect()
+            let mut all = books.matching(request.subjects_filter.as_bytes());
+            if all.len() > MAX_SUBJECTS || request.offset > 0 {
+                all.sort_unstable();
+            }
+            let page = all.into_iter().skip(request.offset).take(MAX_SUBJECTS);
+            page.map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), count)).collect()
         });
+        let subjects = subjects.filter(|page: &BTreeMap<String, u64>| !page.is_empty());
         let mut state = State {
             messages: books.messages,
             bytes: books.bytes,
@@ -145,6 +172,8 @@ impl Stream {
             created: Time(self.created),
             state,
             cluster: None,
+            mirror: None,
+            sources: Vec::new(),
             ts: Time(unix),
             did_create: true,
         }
@@ -173,6 +202,8 @@ impl Stream {
             created: Time(self.created),
             state: self.state(request),
             cluster: Some(Leader { leader }),
+            mirror: None,
+            sources: Vec::new(),
             ts: Time(unix),
             did_create: false,
         }

@@ -10,10 +10,16 @@ mod consumer_acks;
 mod consumer_config;
 mod consumer_log;
 mod delivery;
+mod direct;
 mod errors;
+mod feed;
+mod feeding;
 mod info;
 mod json;
 mod ledger;
+mod lifetime;
+mod maps;
+mod origins;
 mod outbox;
 mod pull;
 mod purge;
@@ -21,6 +27,7 @@ mod push;
 mod shelf;
 mod stream;
 mod stream_config;
+mod subject_map;
 mod times;
 mod watch;
 
@@ -42,7 +49,7 @@ use shelf::Shelf;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use stream::{Stream, Taken};
+use stream::{Coming, Stream, Taken};
 
 /// The two clocks, read once per tick.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +114,10 @@ pub(super) struct Streams {
     ballast_due: Nanos,
     /// Purges that are at work.
     purges: Vec<purge::Pending>,
+    /// Whether some stream takes messages from another.
+    feeding: bool,
+    /// Streams for which there may be something to copy.
+    hungry: BTreeSet<usize>,
     /// What people should know.
     pub(super) notices: Vec<String>,
 }
@@ -165,6 +176,8 @@ impl Streams {
             ballast: Ballast::take(dir).map_err(refused)?,
             ballast_due: 0,
             purges: Vec::new(),
+            feeding: false,
+            hungry: BTreeSet::new(),
             notices: vec![format!("Store Directory: \"{}\"", dir.display())],
         };
         streams.notices.extend(journal.iter_mut().flat_map(|journal| std::mem::take(&mut journal.notices)));
@@ -172,6 +185,7 @@ impl Streams {
         for stream in found {
             streams.put(stream);
         }
+        streams.relink();
         streams.notices.push(format!(
             "Restored {} streams in {:.3} s",
             streams.all.len(),
@@ -225,13 +239,17 @@ impl Streams {
         }
         self.touch(key as usize);
         let Some(stream) = self.all.get_mut(key as usize) else { return };
-        let taken = stream.publish(message, times.unix);
+        let taken = if stream.maps.any {
+            stream.take_mapped(message, times.unix, &mut self.outbox)
+        } else {
+            stream.publish(message, Coming::Published, times.unix)
+        };
         if stream.config.no_ack || message.reply.is_empty() {
             return;
         }
         let name = &stream.config.name;
         match taken {
-            Ok(Taken::Stored(sequence)) => {
+            Ok(Taken::Stored(sequence) | Taken::Passed(sequence)) => {
                 self.outbox.answer(
                     message.reply,
                     format!("{{\"stream\":\"{name}\", \"seq\":{sequence}}}").as_bytes(),
@@ -304,6 +322,7 @@ impl Streams {
             self.deadlines.pop_first();
             self.tend(key, (times, interest));
         }
+        self.feed(times);
         let mut pace = if self.go_on_purging(times) { Pace::Now } else { Pace::Idle };
         for &key in &self.touched {
             let Some(stream) = self.all.get_mut(key) else { continue };
@@ -337,7 +356,8 @@ impl Streams {
         }
         match self.failed.take() {
             Some(error) => Err(error),
-            None => Ok(pace),
+            None if self.hungry.is_empty() => Ok(pace),
+            None => Ok(Pace::Now),
         }
     }
 
@@ -349,7 +369,12 @@ impl Streams {
                 self.touched.swap_remove(at);
                 continue;
             };
+            stream.note_feeds();
             stream.store.flush(&mut self.batch)?;
+            if stream.written < stream.store.books.last {
+                stream.written = stream.store.books.last;
+                self.hungry.extend(stream.readers.iter().map(|reader| reader.stream));
+            }
             if let Some(log) = &mut stream.log {
                 stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));
                 log.flush(&mut self.batch, &stream.consumers)?;
@@ -376,6 +401,12 @@ impl Streams {
         let Some(stream) = self.all.get_mut(key) else { return };
         stream.enforce(None, times.unix);
         self.outbox.account = stream.account;
+        if stream.config.leaves_markers() {
+            stream.expire_and_tell(times.unix, &mut self.outbox);
+        }
+        if stream.feeds.next_due().is_some_and(|due| due <= times.now) {
+            self.hungry.insert(key);
+        }
         let account = stream.account;
         let interest: Listening<'_> = &|subject: &[u8]| interest(account, subject);
         let mut gone = Vec::new();

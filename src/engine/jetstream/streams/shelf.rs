@@ -139,6 +139,7 @@ impl Shelf {
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();
+        stream.recall_feeds();
         stream.enforce_all(unix, true);
         notices.extend(stream.store.take_notices());
         notices.push(format!(
@@ -164,7 +165,9 @@ impl Shelf {
         let seed = self.next_seed();
         let FoundConsumers { log, consumers, notices: found } = ConsumerLog::open(dir, seed, self.layout)?;
         notices.extend(found);
-        let mut stream = Stream::new(meta.config, meta.created, Store::in_files(medium, books));
+        let mut store = Store::in_files(medium, books);
+        store.compress(meta.config.is_compressed());
+        let mut stream = Stream::new(meta.config, meta.created, store);
         stream.log = Some(log);
         stream.consumers = consumers;
         stream.dir = Some(dir.to_owned());
@@ -235,6 +238,10 @@ impl Shelf {
         let leaving = self.dir.join(format!("{LEAVING}{}", self.removed));
         fs::rename(&dir, &leaving)?;
         sync_dir(dir.parent().unwrap_or(&self.dir))?;
-        fs::remove_dir_all(leaving)
+        match fs::remove_dir_all(leaving) {
+            // A segment was being compressed; what is left goes at the next start.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other,
+        }
     }
 }

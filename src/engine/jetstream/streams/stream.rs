@@ -4,13 +4,16 @@ use super::Times;
 use super::consumer::Consumer;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
+use super::feed::{Feeds, Reader};
+use super::lifetime::{self, Lifetime, Lifetimes};
+use super::maps::Maps;
 use super::purge::Purge;
 use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored, is_full};
 use crate::wire::nats::subject::matches;
 use crate::wire::nats::{Headers, Publish};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 
 /// What became of a message.
@@ -18,8 +21,21 @@ use std::path::PathBuf;
 pub(super) enum Taken {
     /// It has this sequence.
     Stored(u64),
+    /// Nobody is interested in it; this sequence was used up for it.
+    Passed(u64),
     /// It was there already, under this sequence.
     Duplicate(u64),
+}
+
+/// How a message comes to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coming {
+    /// Somebody published it.
+    Published,
+    /// It is a copy of another stream's.
+    Sourced,
+    /// It is a copy with the sequence and the time that it has there.
+    Mirrored { sequence: u64, time: u64 },
 }
 
 /// A stream.
@@ -48,8 +64,16 @@ pub(super) struct Stream {
     /// The same by age.
     id_order: VecDeque<(u64, Box<[u8]>)>,
     last_id: Box<[u8]>,
-    /// Messages with a time to live of their own: when they go (nanoseconds since 1970), and their sequences.
-    mortal: BTreeSet<(u64, u64)>,
+    /// Messages with a lifetime of their own.
+    pub(super) lifetimes: Lifetimes,
+    /// What becomes of subjects.
+    pub(super) maps: Maps,
+    /// The streams that it takes messages from.
+    pub(super) feeds: Feeds,
+    /// The streams that take messages from it.
+    pub(super) readers: Vec<Reader>,
+    /// The last sequence that is written.
+    pub(super) written: u64,
     /// The first failure of the disk; nothing is acknowledged after it.
     pub(super) failed: Option<std::io::Error>,
 }
@@ -59,6 +83,10 @@ impl Stream {
     pub(super) fn new(config: StreamConfig, created: u64, store: Store) -> Self {
         Self {
             account: 0,
+            maps: Maps::new(&config),
+            feeds: Feeds::new(&config),
+            readers: Vec::new(),
+            written: store.books.last,
             config,
             created,
             store,
@@ -72,7 +100,7 @@ impl Stream {
             ids: HashMap::new(),
             id_order: VecDeque::new(),
             last_id: Box::default(),
-            mortal: BTreeSet::new(),
+            lifetimes: Lifetimes::default(),
             failed: None,
         }
     }
@@ -87,19 +115,6 @@ impl Stream {
             {
                 let (id, time) = (Box::<[u8]>::from(id), message.time);
                 self.remember(id, at, time);
-            }
-        }
-    }
-
-    /// Remembers which messages go by themselves; has to look at all of them.
-    pub(super) fn remember_lifetimes(&mut self) {
-        let mut next = if self.config.allow_msg_ttl { self.store.books.first } else { u64::MAX };
-        while let Some(at) = self.store.headers_from(next).filter(|&at| at <= self.store.books.last) {
-            next = at + 1;
-            if let Some(message) = self.store.get(at)
-                && let Ok(Some(lifetime)) = self.config.lifetime(Headers(message.headers()))
-            {
-                self.mortal.insert((message.time + lifetime, at));
             }
         }
     }
@@ -120,73 +135,125 @@ impl Stream {
     }
 
     /// Decides about a message, and stores it. `unix` is in nanoseconds since 1970.
-    pub(super) fn publish(&mut self, message: &Publish<'_>, unix: u64) -> Result<Taken, ApiError> {
+    pub(super) fn publish(
+        &mut self,
+        message: &Publish<'_>,
+        coming: Coming,
+        unix: u64,
+    ) -> Result<Taken, ApiError> {
         if self.config.sealed {
             return Err(ApiError::sealed());
         }
         let headers = Headers(message.headers());
-        let mut id = None;
-        let mut rollup = None;
-        let mut lifetime = None;
+        let mut asked = Asked::default();
         if message.header_length > 0 {
-            if headers.get(b"Nats-Expected-Stream").is_some_and(|name| name != self.config.name.as_bytes()) {
-                return Err(ApiError::expected_stream());
-            }
-            self.forget_ids(unix);
-            id = headers.get(b"Nats-Msg-Id").filter(|id| !id.is_empty());
-            if let Some(&sequence) = id.and_then(|id| self.ids.get(id)) {
+            asked = match coming {
+                Coming::Published => self.asked_of(headers, message.subject, unix)?,
+                _ => self.asked_of_copy(headers, coming, unix),
+            };
+            if let Some(sequence) = asked.duplicate {
                 return Ok(Taken::Duplicate(sequence));
             }
-            self.check_expectations(headers, message.subject)?;
-            rollup = self.check_rollup(headers)?;
-            lifetime = self.config.lifetime(headers)?;
         }
         let config = &self.config;
         if config.max_msg_size >= 0 && message.body.len() as i64 > config.max_msg_size {
             return Err(ApiError::message_too_large());
         }
-        let time = unix.max(self.store.books.last_time);
+        if message.header_length > usize::from(u16::MAX) {
+            return Err(ApiError::headers_too_large());
+        }
         let wanted = config.retention != Retention::Interest
-            || self.consumers.values().any(|consumer| consumer.wants(message.subject));
+            || self.consumers.values().any(|consumer| consumer.wants(message.subject))
+            || self.readers.iter().any(|reader| reader.wants(message.subject));
         if wanted {
             self.check_limits(message)?;
         }
-        if let Err(error) = self.store.reserve(message.subject.len() + message.body.len()) {
+        let next = self.store.books.last + 1;
+        let (sequence, own_time) = match coming {
+            Coming::Mirrored { sequence, time } => (sequence.max(next), time),
+            _ => (next, unix),
+        };
+        if let Err(error) = self.store.reserve_at(sequence, message.subject.len() + message.body.len()) {
             if !is_full(&error) {
                 self.failed.get_or_insert(error);
             }
             return Err(ApiError::no_space());
         }
+        let time = own_time.max(self.store.books.last_time);
         let stored = Stored {
-            sequence: 0,
+            sequence,
             time,
             subject: message.subject,
             header_length: message.header_length,
             body: message.body,
         };
         let sequence = if wanted { self.store.append(&stored) } else { self.store.skip() };
-        if let Some(id) = id {
+        if let Some(id) = asked.id {
             self.remember(id.into(), sequence, time);
         } else if !self.last_id.is_empty() {
             self.last_id = Box::default();
         }
-        if wanted {
-            self.mortal.extend(lifetime.map(|lifetime| (time + lifetime, sequence)));
-            for consumer in self.consumers.values_mut() {
-                consumer.stored(sequence, message.subject);
-            }
-            self.enforce(Some(message.subject), unix);
-            match rollup {
-                Some(Rollup::All) => drop(self.purge(Purge::before(sequence))),
-                Some(Rollup::Subject) => {
-                    let purge = Purge::matching(self, message.subject, (u64::MAX, 1));
-                    self.purge(purge);
-                }
-                None => {}
-            }
-        }
         self.awake = true;
+        if !wanted {
+            return Ok(Taken::Passed(sequence));
+        }
+        if let Some(lifetime) = asked.lifetime {
+            self.lifetimes.note(lifetime, (sequence, time));
+        }
+        for consumer in self.consumers.values_mut() {
+            consumer.stored(sequence, message.subject);
+        }
+        self.enforce(Some(message.subject), unix);
+        self.roll_up(asked.rollup, message.subject, sequence);
         Ok(Taken::Stored(sequence))
+    }
+
+    /// What the headers of a published message ask for.
+    fn asked_of<'a>(
+        &mut self,
+        headers: Headers<'a>,
+        subject: &[u8],
+        unix: u64,
+    ) -> Result<Asked<'a>, ApiError> {
+        if headers.get(b"Nats-Expected-Stream").is_some_and(|name| name != self.config.name.as_bytes()) {
+            return Err(ApiError::expected_stream());
+        }
+        let mut asked = self.id_of(headers, unix);
+        if asked.duplicate.is_none() {
+            self.check_expectations(headers, subject)?;
+            asked.rollup = self.check_rollup(headers)?;
+            asked.lifetime = self.config.lifetime(headers)?;
+        }
+        Ok(asked)
+    }
+
+    /// What the headers of a copy ask for, as far as this stream does it; none of it is refused.
+    fn asked_of_copy<'a>(&mut self, headers: Headers<'a>, coming: Coming, unix: u64) -> Asked<'a> {
+        let mirrored = matches!(coming, Coming::Mirrored { .. });
+        let mut asked = if mirrored { Asked::default() } else { self.id_of(headers, unix) };
+        asked.rollup = self.check_rollup(headers).unwrap_or(None);
+        if self.config.allow_msg_ttl {
+            asked.lifetime = lifetime::read(headers).unwrap_or(None);
+        }
+        asked
+    }
+
+    fn id_of<'a>(&mut self, headers: Headers<'a>, unix: u64) -> Asked<'a> {
+        self.forget_ids(unix);
+        let id = headers.get(b"Nats-Msg-Id").filter(|id| !id.is_empty());
+        let duplicate = id.and_then(|id| self.ids.get(id)).copied();
+        Asked { id, duplicate, ..Asked::default() }
+    }
+
+    fn roll_up(&mut self, rollup: Option<Rollup>, subject: &[u8], sequence: u64) {
+        match rollup {
+            Some(Rollup::All) => drop(self.purge(Purge::before(sequence))),
+            Some(Rollup::Subject) => {
+                let purge = Purge::matching(self, subject, (u64::MAX, 1));
+                self.purge(purge);
+            }
+            None => {}
+        }
     }
 
     fn check_expectations(&mut self, headers: Headers<'_>, subject: &[u8]) -> Result<(), ApiError> {
@@ -285,18 +352,16 @@ impl Stream {
         }
         let over = |stream: &Self| {
             let (config, books) = (&stream.config, &stream.store.books);
-            let full = (config.max_msgs > 0 && books.messages as i64 > config.max_msgs)
-                || (config.max_bytes > 0 && books.bytes as i64 > config.max_bytes);
-            let old = config.max_age > 0 && books.messages > 0 && books.first_time + config.max_age <= unix;
-            // Where new messages give way, those that are there stay.
-            (full && config.discard == Discard::Old) || old
+            (config.max_msgs > 0 && books.messages as i64 > config.max_msgs)
+                || (config.max_bytes > 0 && books.bytes as i64 > config.max_bytes)
         };
-        while over(self) {
+        // Where new messages give way, those that are there stay.
+        while self.config.discard == Discard::Old && over(self) {
             self.remove(self.store.books.first);
         }
-        while let Some(&(end, sequence)) = self.mortal.first().filter(|(end, _)| *end <= unix) {
-            self.mortal.remove(&(end, sequence));
-            self.remove(sequence);
+        // What leaves something behind goes at its time, when that can be sent on.
+        if !self.config.leaves_markers() {
+            self.expire(unix);
         }
     }
 
@@ -313,18 +378,10 @@ impl Stream {
     }
 
     /// When it has something to do by itself.
-    pub(super) fn next_deadline(&self, times: Times) -> Nanos {
+    pub(super) fn next_deadline(&mut self, times: Times) -> Nanos {
         let expiry = self.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
         let dues = self.consumers.values().filter_map(Consumer::next_deadline);
-        dues.chain(expiry).min().unwrap_or(Nanos::MAX)
-    }
-
-    /// When the oldest message is too old, in nanoseconds since 1970.
-    pub(super) fn next_expiry(&self) -> Option<u64> {
-        let books = &self.store.books;
-        let by_age =
-            (self.config.max_age > 0 && books.messages > 0).then(|| books.first_time + self.config.max_age);
-        by_age.into_iter().chain(self.mortal.first().map(|&(end, _)| end)).min()
+        dues.chain(expiry).chain(self.feeds.next_due()).min().unwrap_or(Nanos::MAX)
     }
 
     fn keep_last_of(&mut self, subject: &[u8], keep: u64) {
@@ -353,11 +410,13 @@ impl Stream {
     pub(super) fn done_with(&mut self, sequence: u64) {
         match self.config.retention {
             Retention::Limits => {}
-            Retention::WorkQueue => drop(self.remove(sequence)),
-            Retention::Interest => {
+            Retention::WorkQueue if self.readers.is_empty() => drop(self.remove(sequence)),
+            // What takes messages from a queue is one of several that are interested.
+            Retention::WorkQueue | Retention::Interest => {
                 let Some(message) = self.store.get(sequence) else { return };
                 let subject = Box::<[u8]>::from(message.subject);
-                let needed = self.consumers.values().any(|consumer| consumer.needs(sequence, &subject));
+                let needed = self.consumers.values().any(|consumer| consumer.needs(sequence, &subject))
+                    || self.readers.iter().any(|reader| reader.needs(sequence, &subject));
                 if !needed {
                     self.remove(sequence);
                 }
@@ -378,7 +437,18 @@ impl Stream {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Rollup {
     All,
     Subject,
+}
+
+/// What a message's headers ask for.
+#[derive(Debug, Default)]
+struct Asked<'a> {
+    id: Option<&'a [u8]>,
+    /// The sequence under which the id is known already.
+    duplicate: Option<u64>,
+    rollup: Option<Rollup>,
+    lifetime: Option<Lifetime>,
 }

@@ -1,8 +1,7 @@
 //! How a stream is set up.
 
 use super::errors::ApiError;
-use crate::engine::jetstream::config::duration;
-use crate::wire::nats::Headers;
+use super::origins::{Mapping, Origin, Republish};
 use crate::wire::nats::subject::{is_valid_pattern, overlap};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,10 +55,19 @@ pub(super) struct StreamConfig {
     pub(super) num_replicas: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) no_ack: bool,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) duplicate_window: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<Origin>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sources: Vec<Origin>,
     pub(super) compression: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) first_seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subject_transform: Option<Mapping>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) republish: Option<Republish>,
     pub(super) allow_direct: bool,
     pub(super) mirror_direct: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -70,6 +78,9 @@ pub(super) struct StreamConfig {
     pub(super) allow_rollup_hdrs: bool,
     pub(super) consumer_limits: ConsumerLimits,
     pub(super) allow_msg_ttl: bool,
+    /// How long what tells of a subject's last message having gone by age stays; 0 is nothing tells of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) subject_delete_marker_ttl: u64,
     pub(super) metadata: BTreeMap<String, String>,
 }
 
@@ -106,8 +117,12 @@ impl Default for StreamConfig {
             num_replicas: 1,
             no_ack: false,
             duplicate_window: 0,
+            mirror: None,
+            sources: Vec::new(),
             compression: "none".to_owned(),
             first_seq: 0,
+            subject_transform: None,
+            republish: None,
             allow_direct: false,
             mirror_direct: false,
             discard_new_per_subject: false,
@@ -117,18 +132,20 @@ impl Default for StreamConfig {
             allow_rollup_hdrs: false,
             consumer_limits: ConsumerLimits::default(),
             allow_msg_ttl: false,
+            subject_delete_marker_ttl: 0,
             metadata: BTreeMap::new(),
         }
     }
 }
 
-/// The shortest lifetime of a message, in nanoseconds.
+/// The shortest lifetime of what tells of messages that are gone, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
+/// The shortest age limit, in nanoseconds.
+const AGE_MIN: u64 = 100_000_000;
 /// How long an id is remembered if nothing is said: 2 min, in nanoseconds.
 const DUPLICATE_WINDOW: u64 = 120_000_000_000;
 /// Fields of the real server that would change what a stream does, and which this engine has nothing for.
-const UNSUPPORTED: &[&str] =
-    &["mirror", "sources", "republish", "subject_transform", "subject_delete_marker_ttl", "placement"];
+const UNSUPPORTED: &[&str] = &["placement"];
 /// What the server adds to `metadata` by itself.
 const OWN_METADATA: &str = "_nats.";
 
@@ -142,9 +159,16 @@ impl StreamConfig {
                 return Err(ApiError::stream_config(format!("{field} is not supported by this engine")));
             }
         }
+        let external = |origin: &serde_json::Value| {
+            origin.get("external").is_some_and(|asked| !super::json::is_nothing(asked))
+        };
+        let sources = value.get("sources").and_then(|sources| sources.as_array());
+        if value.get("mirror").into_iter().chain(sources.into_iter().flatten()).any(external) {
+            return Err(ApiError::stream_config("external streams are not supported by this engine"));
+        }
         let config: Self = serde_json::from_value(value).map_err(ApiError::invalid_json)?;
-        if config.compression != "none" && !config.compression.is_empty() {
-            return Err(ApiError::stream_config("compression is not supported by this engine"));
+        if !matches!(config.compression.as_str(), "" | "none" | "s2") {
+            return Err(ApiError::invalid_json("unknown compression algorithm"));
         }
         Ok(config)
     }
@@ -159,9 +183,8 @@ impl StreamConfig {
             return Err(ApiError::replicas());
         }
         self.num_replicas = 1;
-        self.compression = "none".to_owned();
-        if self.subjects.is_empty() {
-            self.subjects = vec![self.name.clone()];
+        if self.compression.is_empty() {
+            "none".clone_into(&mut self.compression);
         }
         for limit in [
             &mut self.max_consumers,
@@ -174,21 +197,64 @@ impl StreamConfig {
                 *limit = -1;
             }
         }
-        if self.duplicate_window == 0 {
+        if self.duplicate_window == 0 && self.mirror.is_none() {
             self.duplicate_window =
                 if self.max_age > 0 { DUPLICATE_WINDOW.min(self.max_age) } else { DUPLICATE_WINDOW };
         }
-        self.check()?;
+        self.check_times()?;
+        if self.subject_delete_marker_ttl > 0 {
+            // What tells of a message goes by itself, and takes the place of what was there.
+            (self.allow_msg_ttl, self.allow_rollup_hdrs) = (true, true);
+        }
+        self.check_origins()?;
+        if self.subjects.is_empty() && self.origins().next().is_none() {
+            self.subjects = vec![self.name.clone()];
+        }
+        self.check_subjects()?;
+        self.settle_maps()?;
+        let level = if self.allow_msg_ttl { "1" } else { "0" };
         self.metadata.insert("_nats.level".to_owned(), "1".to_owned());
-        self.metadata.insert("_nats.req.level".to_owned(), "0".to_owned());
+        self.metadata.insert("_nats.req.level".to_owned(), level.to_owned());
         self.metadata.insert("_nats.ver".to_owned(), crate::engine::jetstream::settings::FOLLOWS.to_owned());
         Ok(self)
     }
 
-    fn check(&self) -> Result<(), ApiError> {
+    fn check_times(&self) -> Result<(), ApiError> {
+        let within = |value: u64, least: u64| value == 0 || value >= least;
+        let rules = [
+            (within(self.max_age, AGE_MIN), "max age needs to be >= 100ms"),
+            (
+                self.max_age == 0 || self.duplicate_window <= self.max_age,
+                "duplicates window can not be larger then max age",
+            ),
+            (within(self.duplicate_window, AGE_MIN), "duplicates window needs to be >= 100ms"),
+            (!(self.deny_purge && self.allow_rollup_hdrs), "roll-ups require the purge permission"),
+            (
+                !self.discard_new_per_subject || self.discard == Discard::New,
+                "discard new per subject requires discard new policy to be set",
+            ),
+            (
+                !self.discard_new_per_subject || self.max_msgs_per_subject > 0,
+                "discard new per subject requires max msgs per subject > 0",
+            ),
+            (
+                within(self.subject_delete_marker_ttl, SECOND),
+                "subject delete marker TTL must be at least 1 second",
+            ),
+        ];
+        match rules.iter().find(|(held, _)| !held) {
+            Some((_, why)) => Err(ApiError::stream_config(*why)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_subjects(&self) -> Result<(), ApiError> {
         for (index, subject) in self.subjects.iter().enumerate() {
             if !is_valid_pattern(subject.as_bytes()) {
                 return Err(ApiError::stream_config("invalid subject"));
+            }
+            if self.subjects[..index].contains(subject) {
+                return Err(ApiError::stream_config("duplicate subjects detected"));
             }
             let own = [&b"$JS.>"[..], b"$JSC.>", b"$NRG.>"];
             let all = subject == ">" || own.iter().any(|own| overlap(own, subject.as_bytes()));
@@ -197,20 +263,13 @@ impl StreamConfig {
                     "subjects that overlap with jetstream api require no-ack to be true",
                 ));
             }
-            if self.subjects[..index].iter().any(|other| overlap(other.as_bytes(), subject.as_bytes())) {
-                return Err(ApiError::stream_config("duplicate subjects detected"));
+        }
+        for (index, subject) in self.subjects.iter().enumerate() {
+            let mut others = self.subjects.iter().enumerate().filter(|(other, _)| *other != index);
+            if let Some((_, other)) = others.find(|(_, other)| overlap(other.as_bytes(), subject.as_bytes()))
+            {
+                return Err(ApiError::stream_config(format!("subject {subject:?} overlaps with {other:?}")));
             }
-        }
-        if self.max_age > 0 && self.duplicate_window > self.max_age {
-            return Err(ApiError::stream_config("duplicates window can not be larger then max age"));
-        }
-        if self.discard_new_per_subject && (self.discard != Discard::New || self.max_msgs_per_subject <= 0) {
-            return Err(ApiError::stream_config(
-                "discard new per subject requires discard new policy and max msgs per subject to be set",
-            ));
-        }
-        if self.deny_purge && self.allow_rollup_hdrs {
-            return Err(ApiError::stream_config("roll-ups require the purge permission"));
         }
         Ok(())
     }
@@ -235,26 +294,29 @@ impl StreamConfig {
             ),
             (self.deny_purge && !new.deny_purge, "stream configuration update can not cancel deny purge"),
         ];
-        match fixed.iter().find(|(changed, _)| *changed) {
-            Some((_, why)) => Err(ApiError::stream_config(*why)),
-            None => Ok(()),
+        if let Some((_, why)) = fixed.iter().find(|(changed, _)| *changed) {
+            return Err(ApiError::stream_config(*why));
         }
+        if self.mirror != new.mirror {
+            return Err(ApiError::mirror_fixed());
+        }
+        if self.allow_msg_ttl && !new.allow_msg_ttl {
+            return Err(ApiError::stream_config("message TTL status can not be disabled"));
+        }
+        Ok(())
     }
 
-    /// How long a message lives by its own header, in nanoseconds.
-    pub(super) fn lifetime(&self, headers: Headers<'_>) -> Result<Option<u64>, ApiError> {
-        let Some(text) = headers.get(b"Nats-TTL").filter(|text| !text.is_empty()) else { return Ok(None) };
-        if !self.allow_msg_ttl {
-            return Err(ApiError::lifetimes_disabled());
+    /// Whether closed segments are to be compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression == "s2"
+    }
+
+    /// What being sealed makes of the rest.
+    pub(super) fn seal(&mut self) {
+        if self.sealed {
+            (self.max_age, self.discard) = (0, Discard::New);
+            (self.deny_delete, self.deny_purge, self.allow_rollup_hdrs) = (true, true, false);
         }
-        if text == b"never" {
-            // Without an age limit nothing goes anyway; with one, this engine can't make an exception.
-            return if self.max_age == 0 { Ok(None) } else { Err(ApiError::lifetime_invalid()) };
-        }
-        let text = std::str::from_utf8(text).map_err(|_| ApiError::lifetime_invalid())?;
-        let lifetime =
-            duration("Nats-TTL", text).map_err(|_| ApiError::lifetime_invalid())?.as_nanos() as u64;
-        if lifetime < SECOND { Err(ApiError::lifetime_invalid()) } else { Ok(Some(lifetime)) }
     }
 
     /// What people set, without what the server adds.

@@ -57,6 +57,16 @@ impl Time {
     }
 }
 
+/// A duration of whole seconds, given in nanoseconds, as Go writes it: `2s`, `1m30s`, `1h0m0s`.
+pub(super) fn go_duration(nanos: u64) -> String {
+    let (hours, minutes, seconds) = (nanos / SECOND / 3_600, nanos / SECOND / 60 % 60, nanos / SECOND % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// Seconds east of Greenwich.
 fn offset(text: &str) -> Option<i64> {
     if matches!(text, "Z" | "z") {
@@ -94,6 +104,13 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[0-9TZ:.+-]{0,35}") {
             let _read_or_not = Time::parse(&text);
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        for (seconds, text) in [(2, "2s"), (90, "1m30s"), (3_600, "1h0m0s"), (90_061, "25h1m1s")] {
+            assert_eq!(go_duration(seconds * SECOND), text);
         }
     }
 

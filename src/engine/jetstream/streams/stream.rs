@@ -4,6 +4,7 @@ use super::Times;
 use super::consumer::Consumer;
 use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
+use super::news::News;
 use super::purge::Purge;
 use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
 use crate::clock::Nanos;
@@ -50,6 +51,8 @@ pub(super) struct Stream {
     last_id: Box<[u8]>,
     /// Messages with a time to live of their own: when they go (nanoseconds since 1970), and their sequences.
     mortal: BTreeSet<(u64, u64)>,
+    /// What happened and has not been told yet.
+    pub(super) news: Vec<News>,
     /// The first failure of the disk; nothing is acknowledged after it.
     pub(super) failed: Option<std::io::Error>,
 }
@@ -73,6 +76,7 @@ impl Stream {
             id_order: VecDeque::new(),
             last_id: Box::default(),
             mortal: BTreeSet::new(),
+            news: Vec::new(),
             failed: None,
         }
     }
@@ -315,7 +319,7 @@ impl Stream {
     /// When it has something to do by itself.
     pub(super) fn next_deadline(&self, times: Times) -> Nanos {
         let expiry = self.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
-        let dues = self.consumers.values().filter_map(Consumer::next_deadline);
+        let dues = self.consumers.values().filter_map(|consumer| consumer.next_deadline(times));
         dues.chain(expiry).min().unwrap_or(Nanos::MAX)
     }
 

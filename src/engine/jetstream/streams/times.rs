@@ -57,6 +57,32 @@ impl Time {
     }
 }
 
+/// A duration in nanoseconds, as Go writes it.
+pub(super) fn duration_text(nanos: u64) -> String {
+    let of = |unit: u64, name: &str| {
+        let fraction = format!("{:09}", nanos % unit * (SECOND / unit));
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        format!("{}{dot}{fraction}{name}", nanos / unit)
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => of(1_000, "µs"),
+        1_000_000..SECOND => of(1_000_000, "ms"),
+        _ => {
+            let (minutes, rest) = (nanos / (60 * SECOND), nanos % (60 * SECOND));
+            let seconds = rest / SECOND;
+            let fraction = format!("{:09}", rest % SECOND);
+            let fraction = fraction.trim_end_matches('0');
+            let dot = if fraction.is_empty() { "" } else { "." };
+            let hours = if minutes >= 60 { format!("{}h", minutes / 60) } else { String::new() };
+            let minutes = if minutes > 0 { format!("{}m", minutes % 60) } else { String::new() };
+            format!("{hours}{minutes}{seconds}{dot}{fraction}s")
+        }
+    }
+}
+
 /// Seconds east of Greenwich.
 fn offset(text: &str) -> Option<i64> {
     if matches!(text, "Z" | "z") {
@@ -94,6 +120,21 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[0-9TZ:.+-]{0,35}") {
             let _read_or_not = Time::parse(&text);
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (20_000_000, "20ms"),
+            (SECOND, "1s"),
+            (90 * SECOND + 500_000_000, "1m30.5s"),
+            (3_600 * SECOND, "1h0m0s"),
+        ] {
+            assert_eq!(duration_text(nanos), text);
         }
     }
 

@@ -36,6 +36,8 @@ Options, as of nats-server (also with two dashes, and as --name=value):
                           and ask clients for a certificate
   -P, --pid FILE          write the process id there
   -l, --log FILE          log there instead of to the standard error
+      --signal ldm=PID    tell a running server to let nobody in any more, and to end when all
+                          have gone; also quit, term and stop
   -t                      check the configuration only
   -v, --version           print the version
 
@@ -67,6 +69,10 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
             println!("the configuration is right");
             return Ok(ExitCode::SUCCESS);
         }
+        Ok(Request::Signal(order, pid)) => {
+            order.send(pid).with_context(|| format!("cannot send a signal to process {pid}"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Err(error) => {
             eprintln!("busmark serve jetstream: {error}");
             return Ok(ExitCode::from(USAGE));
@@ -75,6 +81,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut log = Log::open(&settings)?;
     log.line(&format!("Starting busmark-jetstream, {}", settings.summary()))?;
     let bound = Bound::open(settings.clone(), Clock::real())?;
+    heed_signals(&bound)?;
     if let Some(path) = &settings.pid_file {
         std::fs::write(path, std::process::id().to_string())
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -96,6 +103,23 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     bound.run_and_tell(&mut |line| drop(log.line(line)))?;
     log.line("Server exiting")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets SIGUSR2 make the server let nobody in any more, and end when all have gone.
+fn heed_signals(bound: &Bound) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let kind = tokio::signal::unix::SignalKind::user_defined2();
+    let mut orders = runtime.block_on(async { tokio::signal::unix::signal(kind) })?;
+    let stopper = bound.stopper();
+    let heed = move || {
+        runtime.block_on(async {
+            while orders.recv().await.is_some() {
+                stopper.lame_duck()
+            }
+        })
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(heed)?;
+    Ok(())
 }
 
 /// The program whose name stands for `busmark serve jetstream`, as a link to this one.

@@ -15,7 +15,10 @@ import socket
 import sys
 
 VOLATILE = {"created", "ts", "time", "first_ts", "last_ts", "last_active", "cluster", "num_waiting"}
-LIMITS = {"memory", "storage", "reserved_memory", "reserved_storage", "limits", "api", "bytes"}
+VOLATILE |= {"pause_remaining", "pinned_client_id", "pinned_ts"}
+LIMITS = {"memory", "storage", "reserved_memory", "reserved_storage", "bytes"}
+# Long gone, and far away.
+TIMES = ["2001-01-01T00:00:00Z", "2199-01-01T00:00:00Z"]
 STREAMS = ["A", "B", "C"]
 RETENTIONS = ["limits", "limits", "limits", "interest", "workqueue"]
 SUBJECTS = ["x.1", "x.2", "x.1.y", "y.1", "y.2", "z"]
@@ -111,7 +114,8 @@ def normal(operation):
             for word in words[: 3 if len(words) < (5 if words[0] == "MSG" else 6) else 4]
         ]
         lines = headers.decode().split("\r\n")
-        headers = [line.split(":")[0] if line.startswith("Nats-Time-Stamp") else line for line in lines]
+        fresh = ("Nats-Time-Stamp", "Nats-Pin-Id")
+        headers = [line.split(":")[0] if line.startswith(fresh) else line for line in lines]
         try:
             payload = json.dumps(steady(json.loads(payload)))
         except ValueError:
@@ -207,11 +211,45 @@ def stream_config(dice, state, name):
     return config
 
 
+# What else may be asked of a consumer; some of it makes no sense.
+MORE = [
+    {"headers_only": True},
+    {"sample_freq": "50%"},
+    {"sample_freq": "100", "description": "all of them"},
+    {"pause_until": TIMES[0]},
+    {"pause_until": TIMES[1]},
+    {"priority_policy": "overflow", "priority_groups": ["A"]},
+    {"priority_policy": "pinned_client", "priority_groups": ["A", "B"], "priority_timeout": 3_600_000_000_000},
+    {"priority_groups": ["A"]},
+    {"priority_policy": "overflow"},
+    {"priority_policy": "overflow", "priority_groups": ["no name"]},
+    {"priority_policy": "overflow", "priority_groups": [""]},
+    {"rate_limit_bps": 1000},
+    {"idle_heartbeat": 1_000_000_000},
+    {"flow_control": True},
+    {"opt_start_seq": 3},
+    {"backoff": [3_600_000_000_000, 7_200_000_000_000], "max_deliver": 3},
+    {"backoff": [1, 2, 3], "max_deliver": 2},
+    {"max_batch": 5, "max_expires": 90_500_000_000},
+]
+
+
+def next_request(dice):
+    """What asks for a message, with a group now and then. What only one kind of group knows is left out: nats-server
+    refuses it elsewhere and serves it all the same."""
+    wish = {"batch": 1, "expires": 20_000_000}
+    if dice.random() < 0.5:
+        wish.update(dice.choice([{"group": "A"}, {"group": "A"}, {"group": "C"}, {"no_wait": True, "expires": 0}]))
+    return wish
+
+
 def consumer_config(dice, name):
     config = {"durable_name": name, "ack_policy": dice.choice(["explicit", "explicit", "none", "all"])}
     config["deliver_policy"] = dice.choice(["all", "all", "new", "last"])
     if dice.random() < 0.3:
         config["max_ack_pending"] = dice.choice([2, 10])
+    if dice.random() < 0.4:
+        config.update(dice.choice(MORE))
     return config
 
 
@@ -261,7 +299,7 @@ def direct(dice, name):
 
 def api(dice, state, number):
     name, consumer = dice.choice(STREAMS), dice.choice(["p", "q"])
-    kind = dice.randrange(40)
+    kind = dice.randrange(44)
     ask = lambda subject, body=b"": (2, request(number, f"$JS.API.{subject}", body), 1)
     if kind < 14:
         return 2, stored(dice, number, name), 1
@@ -304,7 +342,12 @@ def api(dice, state, number):
     if kind == 34:
         return ask(f"CONSUMER.DELETE.{name}.{consumer}")
     if kind < 39:
-        return ask(f"CONSUMER.MSG.NEXT.{name}.{consumer}", {"batch": 1, "expires": 20_000_000})
+        return ask(f"CONSUMER.MSG.NEXT.{name}.{consumer}", next_request(dice))
+    if kind < 42:
+        body = dice.choice([b"", {"pause_until": dice.choice(TIMES)}, {"pause_until": "soon"}, b"{bad"])
+        return ask(f"CONSUMER.PAUSE.{name}.{consumer}", body)
+    if kind == 42:
+        return ask(f"CONSUMER.UNPIN.{name}.{consumer}", dice.choice([{"group": "A"}, {"group": "C"}, {}, b""]))
     return ask(dice.choice([f"STREAM.INFO.{name}x", f"CONSUMER.INFO.{name}.none", "INFO"]), dice.choice([b"", b"{bad"]))
 
 

@@ -18,6 +18,14 @@ pub struct AccountLimits {
     pub max_streams: Option<u64>,
     /// Consumers of one stream.
     pub max_consumers: Option<u64>,
+    /// Messages that a consumer may have delivered without an acknowledgement.
+    pub max_ack_pending: Option<u64>,
+    /// What a memory stream may ask for, in bytes.
+    pub memory_max_stream_bytes: Option<u64>,
+    /// What a file stream may ask for, in bytes.
+    pub file_max_stream_bytes: Option<u64>,
+    /// Whether each stream has to say how large it may grow.
+    pub max_bytes_required: bool,
 }
 
 /// Subjects, streams and users that are apart from all others.

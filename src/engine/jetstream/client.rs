@@ -30,6 +30,8 @@ pub(super) struct Ways {
     pub(super) echo: bool,
     pub(super) headers: bool,
     pub(super) no_responders: bool,
+    /// Whether it understands INFO at any time.
+    pub(super) informed: bool,
 }
 
 impl From<&ConnectOptions> for Ways {
@@ -40,6 +42,7 @@ impl From<&ConnectOptions> for Ways {
             echo: options.echo,
             headers: options.headers,
             no_responders: options.no_responders,
+            informed: options.protocol > 0,
         }
     }
 }

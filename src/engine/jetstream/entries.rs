@@ -5,7 +5,7 @@ use super::access::Account;
 use super::config;
 use super::settings::{JetStreamSettings, Settings};
 use super::store::{FileMedium, Layout, Recovered, Store, Stored};
-use super::streams::{Interest, Opened, Streams, Times};
+use super::streams::{Caller, Interest, Opened, Streams, Times};
 use crate::wire::nats::Publish;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,7 @@ impl Drop for Place {
 }
 
 /// Requests that take JSON, and some whose subject says it all.
-const REQUESTS: [&str; 16] = [
+const REQUESTS: [&str; 18] = [
     "$JS.API.STREAM.CREATE.S",
     "$JS.API.STREAM.UPDATE.S",
     "$JS.API.STREAM.INFO.S",
@@ -58,6 +58,8 @@ const REQUESTS: [&str; 16] = [
     "$JS.API.CONSUMER.LIST.S",
     "$JS.API.CONSUMER.MSG.NEXT.S.c",
     "$JS.API.CONSUMER.DELETE.S.c",
+    "$JS.API.CONSUMER.PAUSE.S.c",
+    "$JS.API.CONSUMER.UNPIN.S.c",
     "$JS.ACK.S.c.1.1.1.1.0",
 ];
 
@@ -73,9 +75,9 @@ const BEGIN: [(&str, &str); 2] = [
 fn request(streams: &mut Streams, subject: &str, payload: &[u8]) {
     let times = Times { now: 1_000_000_000, unix: 1_700_000_000_000_000_000 };
     let publish = Publish { subject: subject.as_bytes(), reply: b"in", header_length: 0, body: payload };
-    streams.request(0, &publish, times);
-    streams.changes.clear();
     let listening = |_: u32, _: &[u8]| Interest::Ready;
+    streams.request(0, &publish, &Caller { times, interest: &listening, client: None });
+    streams.changes.clear();
     assert!(streams.finish(times, &listening).is_ok(), "no request makes the disk fail");
     std::mem::take(&mut streams.outbox).drain(|(account, to), message| {
         assert_eq!((account, message.header_length <= message.body.len()), (0, true));

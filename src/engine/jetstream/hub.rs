@@ -1,9 +1,10 @@
 //! Clients, their subscriptions, and the way of a message from one to the others.
 
+use super::access::Account;
 use super::client::{Client, Question, Subscription};
 use super::output::{SHARE_FROM, Spare};
 use super::run::Run;
-use super::streams::Interest;
+use super::streams::{Interest, stamp};
 use super::sublist::{ClientKey, Lookups, Member, Route, Sublist};
 use crate::clock::Nanos;
 use crate::prng::Prng;
@@ -60,6 +61,8 @@ pub(super) struct Hub {
     ended: Vec<(ClientKey, u32)>,
     /// The route of the subject that the server itself last sent to.
     inbox: Inbox,
+    /// By account: whether anybody may listen to what happens to streams, and when that was looked up.
+    events: Vec<(u64, bool)>,
 }
 
 /// Whom the server last sent something to. Generation 0 never holds: the API's subjects come first.
@@ -106,7 +109,41 @@ impl Hub {
             prng: Prng::new(seed),
             ended: Vec::new(),
             inbox: Inbox::default(),
+            events: vec![(u64::MAX, false); accounts],
         }
+    }
+
+    /// Whether anybody in an account may listen to what happens to streams.
+    #[inline]
+    pub(super) fn hears_events(&mut self, account: u32) -> bool {
+        let subjects = &self.subjects[account as usize];
+        let known = &mut self.events[account as usize];
+        if known.0 != subjects.generation() {
+            *known = (subjects.generation(), subjects.hears_below(b"$JS.EVENT"));
+        }
+        known.1
+    }
+
+    /// What is told of a client whose request was answered.
+    pub(super) fn describe(
+        &self,
+        (key, server): (ClientKey, &str),
+        accounts: &[Account],
+    ) -> Option<serde_json::Value> {
+        let client = self.clients.get(key as usize)?;
+        let own = &client.identity;
+        let mut told = serde_json::json!({
+            "start": stamp(own.since), "host": own.address.ip().to_string(), "id": own.id,
+            "acc": accounts.get(client.account as usize)?.name,
+        });
+        let named = [("user", &own.user), ("name", &own.name), ("lang", &own.lang), ("ver", &own.version)];
+        for (name, text) in named.into_iter().filter(|(_, text)| !text.is_empty()) {
+            told[name] = text.as_str().into();
+        }
+        for (name, text) in [("server", server), ("kind", "Client"), ("client_type", "nats")] {
+            told[name] = text.into();
+        }
+        Some(told)
     }
 
     /// A client that is known to be there.

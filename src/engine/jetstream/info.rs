@@ -71,6 +71,11 @@ impl Info {
         serde_json::to_vec(&own).unwrap_or_default()
     }
 
+    /// What clients are told when they are to look for another server.
+    pub(super) fn lame(&self) -> Self {
+        Self { ldm: true, ..self.clone() }
+    }
+
     /// The server's id.
     pub(super) fn id(&self) -> &str {
         &self.server_id

@@ -3,6 +3,7 @@
 //! One thread runs everything to completion: read, parse in place, append to outputs, one write per
 //! connection at the end of a tick.
 
+mod accept;
 mod access;
 mod auth;
 mod client;
@@ -12,6 +13,7 @@ pub mod entries;
 mod error;
 mod hub;
 mod info;
+mod lame_duck;
 mod monitor;
 mod names;
 mod output;
@@ -19,6 +21,7 @@ mod run;
 mod server;
 mod session;
 mod settings;
+mod signal;
 mod store;
 mod streams;
 mod sublist;
@@ -29,3 +32,4 @@ pub use config::{ConfigError, Request};
 pub use error::EngineError;
 pub use server::{Bound, Stopper};
 pub use settings::{Credentials, JetStreamSettings, Monitor, Settings, SyncPolicy};
+pub use signal::Order;

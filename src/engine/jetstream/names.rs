@@ -15,3 +15,8 @@ pub(super) fn server_id(seed: u64) -> String {
 pub(super) fn consumer_name(prng: &mut Prng) -> String {
     (0..8).map(|_| char::from(BASE62[prng.below(62) as usize])).collect()
 }
+
+/// An id of an event, or of a client that is pinned.
+pub(super) fn event_id(prng: &mut Prng) -> String {
+    (0..22).map(|_| char::from(BASE62[prng.below(62) as usize])).collect()
+}

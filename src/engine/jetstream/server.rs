@@ -1,20 +1,18 @@
 //! The event loop: one thread, run to completion. Each tick reads what is there, carries it out, and writes
 //! what came of it.
 
-use super::access::Proof;
-use super::client::{Client, Identity};
 use super::error::EngineError;
 use super::hub::Hub;
 use super::info::Info;
+use super::lame_duck::LameDuck;
 use super::monitor::Watch;
 use super::settings::Settings;
 use super::streams::{API, Opened, Outbox, Pace, Streams, Times};
 use super::sublist::{ClientKey, Member};
 use super::syncer::{Release, Syncer};
 use crate::clock::{Clock, Nanos};
-use crate::engine::stream::Stream;
-use crate::engine::tls::{TlsFiles, TlsStream};
-use crate::wire::nats::{append_error, append_info};
+use crate::engine::tls::TlsFiles;
+use crate::wire::nats::append_error;
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -36,8 +34,6 @@ const STALL: Nanos = 10_000_000;
 const DRAINS: usize = 8;
 /// Events taken at a time.
 const EVENTS: usize = 1024;
-/// Random bytes that a key is asked to sign, as nats-server gives them.
-const NONCE: usize = 11;
 
 /// A producer that is not read because a receiver of its messages is far behind.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +54,11 @@ pub(super) struct Server {
     /// Where clients connect.
     pub(super) address: SocketAddr,
     pub(super) watch: Option<Watch>,
-    listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    random: &'static dyn rustls::crypto::SecureRandom,
-    next_id: u64,
+    /// `None` once nobody is let in any more.
+    pub(super) listener: Option<TcpListener>,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) random: &'static dyn rustls::crypto::SecureRandom,
+    pub(super) next_id: u64,
     /// Clients with bytes to be read.
     ready: Vec<ClientKey>,
     stalled: Vec<Stalled>,
@@ -72,6 +69,8 @@ pub(super) struct Server {
     pub(super) times: Times,
     pace: Pace,
     syncer: Syncer,
+    /// How it ends, once it does.
+    pub(super) ends: Option<LameDuck>,
 }
 
 /// Ends a running server.
@@ -79,6 +78,7 @@ pub(super) struct Server {
 pub struct Stopper {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
+    duck: Arc<AtomicBool>,
 }
 
 impl Stopper {
@@ -86,6 +86,12 @@ impl Stopper {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         // If it can't be woken it is gone.
+        let _ = self.waker.wake();
+    }
+
+    /// Lets nobody in any more, and ends the server when all have gone.
+    pub fn lame_duck(&self) {
+        self.duck.store(true, Ordering::Release);
         let _ = self.waker.wake();
     }
 }
@@ -110,7 +116,8 @@ impl Bound {
         let address = listener.local_addr()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let stopper = Stopper { waker, stop: Arc::new(AtomicBool::new(false)) };
+        let flag = || Arc::new(AtomicBool::new(false));
+        let stopper = Stopper { waker, stop: flag(), duck: flag() };
         let seed = crate::clock::unix_nanos();
         let id = super::names::server_id(seed);
         let times = Times { now: clock.now(), unix: seed };
@@ -138,7 +145,7 @@ impl Bound {
             settings,
             clock,
             poll,
-            listener,
+            listener: Some(listener),
             next_id: 1,
             ready: Vec::new(),
             stalled: Vec::new(),
@@ -148,6 +155,7 @@ impl Bound {
             times,
             pace: Pace::Now,
             syncer,
+            ends: None,
         };
         if server.streams.is_some() {
             // An account without streams is told so.
@@ -206,6 +214,13 @@ impl Bound {
                 streams.notices.drain(..).for_each(|line| tell(&line));
             }
             done?;
+            if self.stopper.duck.swap(false, Ordering::AcqRel) && self.server.ends.is_none() {
+                tell("Entering lame duck mode, stop accepting new clients");
+                self.server.begin_to_end()?;
+            }
+            if self.server.ends.as_ref().is_some_and(|ends| ends.is_over(self.server.times.now)) {
+                break;
+            }
         }
         Ok(())
     }
@@ -289,6 +304,9 @@ impl Server {
             self.pace = Pace::Idle;
             return Ok(());
         };
+        for account in 0..self.settings.accounts.len() as u32 {
+            *streams.listened(account) = self.hub.hears_events(account);
+        }
         let (hub, high) = (&self.hub, self.settings.max_pending / 8);
         let interest = |account: u32, subject: &[u8]| hub.interest((account, subject), high);
         let failed = |error: io::Error| EngineError::Disk(error.to_string());
@@ -354,70 +372,6 @@ impl Server {
             client.queued = true;
             self.ready.push(key);
         }
-    }
-
-    fn accept(&mut self) -> Result<(), EngineError> {
-        loop {
-            match self.listener.accept() {
-                Ok((stream, address)) => self.welcome(stream, address)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // Out of descriptors, or the client is gone already: the next one may do better.
-                Err(_) => return Ok(()),
-            }
-        }
-    }
-
-    fn welcome(&mut self, stream: mio::net::TcpStream, address: SocketAddr) -> Result<(), EngineError> {
-        // Without it the client is only slower.
-        let _ = stream.set_nodelay(true);
-        let full = self.hub.clients.len() >= self.settings.max_connections;
-        let identity = Identity {
-            id: self.next_id,
-            address,
-            nonce: self.nonce(),
-            user: String::new(),
-            name: String::new(),
-            lang: String::new(),
-            version: String::new(),
-            since: self.times.unix,
-        };
-        self.next_id += 1;
-        self.hub.stats.total_connections += 1;
-        let mut greeting = Vec::new();
-        append_info(&mut greeting, &self.info.json_for(&identity));
-        // The greeting is never encrypted; what comes after it is.
-        let mut stream = Stream::Tcp(stream);
-        let greeted = match &self.tls {
-            Some(config) => encrypted(stream, &greeting, config),
-            None => Some(stream),
-        };
-        stream = match greeted {
-            Some(stream) => stream,
-            None => return Ok(()),
-        };
-        let entry = self.hub.clients.vacant_entry();
-        let key = entry.key() as ClientKey;
-        stream.register(self.poll.registry(), Token(key as usize))?;
-        let mut client = Client::new(stream, identity, self.clock.now());
-        client.authorised = self.settings.credentials.is_empty();
-        entry.insert(client);
-        if self.tls.is_none() {
-            self.hub.push(key, |out| out.extend_from_slice(&greeting));
-        }
-        if full {
-            self.refuse(key, "maximum connections exceeded");
-        }
-        Ok(())
-    }
-
-    /// What a client with a key is asked to sign; nothing if there are no keys.
-    fn nonce(&self) -> String {
-        let keys = self.settings.credentials.users.iter().any(|user| user.proof == Proof::Signature);
-        let mut bytes = [0; NONCE];
-        if !keys || self.random.fill(&mut bytes).is_err() {
-            return String::new();
-        }
-        data_encoding::BASE64URL_NOPAD.encode(&bytes)
     }
 
     /// Reads once from a client and carries out what it sent.
@@ -493,7 +447,7 @@ impl Server {
     }
 
     /// Writes to everybody who has something waiting.
-    fn flush_all(&mut self) {
+    pub(super) fn flush_all(&mut self) {
         for key in std::mem::take(&mut self.hub.dirty) {
             if let Some(client) = self.hub.clients.get_mut(key as usize) {
                 client.dirty = false;
@@ -537,6 +491,7 @@ impl Server {
         if let Some(watch) = &mut self.watch {
             watch.tidy(now);
         }
+        self.let_go(now);
         let after = |since: Nanos, limit: Duration| now.saturating_sub(since) > limit.as_nanos() as Nanos;
         let keys: Vec<ClientKey> = self.hub.clients.iter().map(|(key, _)| key as ClientKey).collect();
         for key in keys {
@@ -585,14 +540,4 @@ impl Server {
             }
         }
     }
-}
-
-/// Greets in plain and expects the client's own greeting of encryption; a client that is gone is none.
-fn encrypted(mut stream: Stream, greeting: &[u8], config: &Arc<rustls::ServerConfig>) -> Option<Stream> {
-    let written = stream.write(&[io::IoSlice::new(greeting)]).ok()?;
-    let Stream::Tcp(stream) = stream else { return None };
-    // A new socket takes some hundred bytes.
-    (written == greeting.len()).then_some(())?;
-    let tls = TlsStream::new(stream, Arc::clone(config)).ok()?;
-    Some(Stream::Tls(Box::new(tls)))
 }

@@ -2,7 +2,7 @@
 
 use super::client::Ways;
 use super::server::Server;
-use super::streams::SubjectChange;
+use super::streams::{Caller, SubjectChange};
 use super::sublist::{ClientKey, Member};
 use crate::clock::Nanos;
 use crate::wire::nats::subject::{is_valid_literal, is_valid_pattern};
@@ -194,7 +194,7 @@ impl Server {
             !(route.plain.is_empty() && route.queues.is_empty()) && self.hub.publish(key, &route, message);
         for &member in &route.inner {
             self.hub.end_run();
-            delivered |= self.inner((account, member), message);
+            delivered |= self.inner((key, account, member), message);
         }
         if !delivered && !message.reply.is_empty() && ways.no_responders && ways.headers {
             self.hub.no_responders(key, message.reply);
@@ -202,7 +202,7 @@ impl Server {
     }
 
     /// Gives a message to a stream or a service; whether it was taken.
-    fn inner(&mut self, (account, member): (u32, Member), message: &Publish<'_>) -> bool {
+    fn inner(&mut self, (from, account, member): (ClientKey, u32, Member), message: &Publish<'_>) -> bool {
         let times = self.times;
         let Some(streams) = &mut self.streams else { return false };
         let taken = match member {
@@ -210,7 +210,16 @@ impl Server {
                 streams.store(key, message, times);
                 true
             }
-            Member::Api => streams.request(account, message, times),
+            Member::Api => {
+                let listened = self.hub.hears_events(account);
+                *streams.listened(account) = listened;
+                let hub = &self.hub;
+                let client = listened
+                    .then(|| hub.describe((from, self.info.name()), &self.settings.accounts))
+                    .flatten();
+                let interest = |account: u32, subject: &[u8]| hub.interest((account, subject), usize::MAX);
+                streams.request(account, message, &Caller { times, interest: &interest, client })
+            }
             Member::Client { .. } => false,
         };
         self.apply_subject_changes();

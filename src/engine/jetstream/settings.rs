@@ -57,6 +57,8 @@ pub struct JetStreamSettings {
     pub max_memory: Option<u64>,
     /// Bytes of all file streams together; `None` is no limit.
     pub max_file: Option<u64>,
+    /// Whether requests are refused that say what this engine does not know.
+    pub strict: bool,
 }
 
 impl Default for JetStreamSettings {
@@ -67,6 +69,7 @@ impl Default for JetStreamSettings {
             segment_bytes: 64 * 1024 * 1024,
             max_memory: None,
             max_file: None,
+            strict: false,
         }
     }
 }
@@ -115,6 +118,10 @@ pub struct Settings {
     pub ping_max: u32,
     /// How long a client may take to authenticate.
     pub auth_timeout: Duration,
+    /// How long a server that is told to let nobody in any more takes until all have gone.
+    pub lame_duck_duration: Duration,
+    /// How long of that nobody has to go.
+    pub lame_duck_grace_period: Duration,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
     /// Where the log goes instead of the standard error.
@@ -143,6 +150,8 @@ impl Default for Settings {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             auth_timeout: Duration::from_secs(2),
+            lame_duck_duration: Duration::from_secs(120),
+            lame_duck_grace_period: Duration::from_secs(10),
             pid_file: None,
             log_file: None,
             jetstream: None,

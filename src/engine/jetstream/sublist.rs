@@ -214,6 +214,22 @@ impl Sublist {
         self.walk(self.root, Some(subject), route);
     }
 
+    /// Whether anybody listens to something below a subject.
+    pub(super) fn hears_below(&self, subject: &[u8]) -> bool {
+        let mut reached = vec![self.root];
+        for token in tokens(subject) {
+            let nodes = std::mem::take(&mut reached);
+            for node in nodes.into_iter().map(|at| &self.nodes[at]) {
+                if node.children.contains_key(&b">"[..]) {
+                    return true;
+                }
+                let next = [&b"*"[..], token].map(|token| node.children.get(token).copied());
+                reached.extend(next.into_iter().flatten());
+            }
+        }
+        reached.into_iter().any(|at| !self.nodes[at].children.is_empty())
+    }
+
     fn walk(&self, at: usize, rest: Option<&[u8]>, route: &mut Route) {
         let node = &self.nodes[at];
         let Some(rest) = rest else { return route.add(node) };
@@ -283,6 +299,17 @@ mod tests {
             tree.remove(pattern.as_bytes(), b"", member);
         }
         assert_eq!(tree.nodes.len(), 1, "the root alone is left");
+    }
+
+    #[test]
+    fn who_listens_below_a_subject_is_found_through_wildcards() {
+        for (pattern, hears) in
+            [(">", true), ("a.>", true), ("a.b.c", true), ("*.*.x", true), ("a.b", false), ("a.c.d", false)]
+        {
+            let mut tree = Sublist::default();
+            tree.insert(pattern.as_bytes(), b"", Member::Client { client: 1, slot: 1 });
+            assert_eq!(tree.hears_below(b"a.b"), hears, "{pattern}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::engine::jetstream::settings::{JetStreamSettings, Monitor, Settings, S
 use crate::engine::tls::TlsFiles;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Keys of nats-server that this engine has nothing for.
 const UNSUPPORTED: &[&str] = &[
@@ -38,6 +39,9 @@ const UNSUPPORTED: &[&str] = &[
 const IDLE: &[&str] =
     &["debug", "trace", "trace_verbose", "logtime", "logtime_utc", "log_size_limit", "server_tags"];
 
+/// The shortest time in which clients are let go.
+const DUCK_AT_LEAST: Duration = Duration::from_secs(30);
+
 /// Applies a whole file.
 pub(super) fn apply(settings: &mut Settings, map: &[(String, Value)]) -> Result<(), ConfigError> {
     for (key, value) in map {
@@ -51,6 +55,13 @@ pub(super) fn apply(settings: &mut Settings, map: &[(String, Value)]) -> Result<
             key if IDLE.contains(&key) => {}
             key => plain(settings, key, text(key, value)?)?,
         }
+    }
+    if settings.lame_duck_grace_period >= settings.lame_duck_duration {
+        return Err(ConfigError::Value {
+            key: "lame_duck_grace_period".to_owned(),
+            given: format!("{:?}", settings.lame_duck_grace_period),
+            wanted: "less than lame_duck_duration",
+        });
     }
     let unknown = |name: &&String| !settings.credentials.users.iter().any(|user| user.name == **name);
     match settings.credentials.no_auth_user.as_ref().filter(unknown) {
@@ -137,6 +148,8 @@ fn plain(settings: &mut Settings, key: &str, given: &str) -> Result<(), ConfigEr
         "write_deadline" => settings.write_deadline = units::duration(key, given)?,
         "ping_interval" => settings.ping_interval = units::duration(key, given)?,
         "ping_max" => settings.ping_max = units::count(key, given)? as u32,
+        "lame_duck_duration" => settings.lame_duck_duration = duck_duration(key, given)?,
+        "lame_duck_grace_period" => settings.lame_duck_grace_period = units::duration(key, given)?,
         "pid_file" | "pidfile" => settings.pid_file = Some(given.into()),
         "no_auth_user" => settings.credentials.no_auth_user = Some(given.to_owned()),
         "http" => settings.monitor = Some(place(settings, key, given)?),
@@ -145,6 +158,13 @@ fn plain(settings: &mut Settings, key: &str, given: &str) -> Result<(), ConfigEr
         _ => return Err(ConfigError::Unknown(key.to_owned())),
     }
     Ok(())
+}
+
+/// Reads how long clients are let go; nats-server takes no less than half a minute.
+fn duck_duration(key: &str, given: &str) -> Result<Duration, ConfigError> {
+    let wrong =
+        || ConfigError::Value { key: key.to_owned(), given: given.to_owned(), wanted: "30 seconds or more" };
+    Some(units::duration(key, given)?).filter(|duration| *duration >= DUCK_AT_LEAST).ok_or_else(wrong)
 }
 
 /// Sets the port of the monitoring, on the address that clients connect to.
@@ -227,9 +247,8 @@ fn jetstream(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Co
                     return Ok(());
                 }
             }
-            "strict" if !units::switch(key, given)? => {}
-            "strict"
-            | "domain"
+            "strict" => all.strict = units::switch(key, given)?,
+            "domain"
             | "cipher"
             | "key"
             | "encryption_key"

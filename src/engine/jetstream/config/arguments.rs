@@ -3,6 +3,7 @@
 use super::apply::Encryption;
 use super::{ConfigError, apply, units};
 use crate::engine::jetstream::settings::{Settings, SyncPolicy};
+use crate::engine::jetstream::signal::Order;
 use std::path::Path;
 
 /// What the command line asks for.
@@ -16,6 +17,8 @@ pub enum Request {
     Version,
     /// Say whether the configuration is right.
     Test,
+    /// Tell something to the server that runs as a process.
+    Signal(Order, u32),
 }
 
 /// Options of nats-server that this engine has nothing for.
@@ -28,8 +31,6 @@ const UNSUPPORTED: &[&str] = &[
     "no_advertise",
     "connect_retries",
     "cluster_advertise",
-    "signal",
-    "sl",
     "client_advertise",
     "remote_syslog",
     "r",
@@ -80,6 +81,7 @@ impl Request {
                 "h" | "help" | "?" => return Ok(Self::Help),
                 "version" => return Ok(Self::Version),
                 "v" if arguments.len() == 1 => return Ok(Self::Version),
+                "signal" | "sl" => return order(&name, &options.value(&name, inline)?),
                 "t" => test = true,
                 "user" => user = Some(options.value(&name, inline)?),
                 "tls" => encrypt = true,
@@ -105,6 +107,18 @@ impl Request {
             settings.tls = Some(tls.files()?);
         }
         Ok(if test { Self::Test } else { Self::Serve(Box::new(settings)) })
+    }
+}
+
+/// Reads `ldm=PID`.
+fn order(name: &str, given: &str) -> Result<Request, ConfigError> {
+    let (word, pid) = given.split_once('=').unwrap_or((given, ""));
+    let wrong = |wanted| ConfigError::Value { key: name.to_owned(), given: given.to_owned(), wanted };
+    match (Order::parse(word), pid.parse()) {
+        (Some(order), Ok(pid)) => Ok(Request::Signal(order, pid)),
+        (None, _) if matches!(word, "reopen" | "reload") => Err(ConfigError::Unsupported(given.to_owned())),
+        (None, _) => Err(wrong("one of ldm=PID, quit=PID, term=PID and stop=PID")),
+        (Some(_), Err(_)) => Err(wrong("followed by =PID, the number of the server's process")),
     }
 }
 
@@ -214,6 +228,8 @@ mod tests {
         assert_eq!(settings("--listen 127.0.0.1:7").listen.port(), 7);
         assert!(matches!(parse("--help"), Ok(Request::Help)));
         assert!(matches!(parse("-v"), Ok(Request::Version)));
+        assert!(matches!(parse("--signal ldm=77"), Ok(Request::Signal(Order::LameDuck, 77))));
+        assert!(matches!(parse("-sl=quit=78"), Ok(Request::Signal(Order::Quit, 78))));
     }
 
     #[test]
@@ -225,6 +241,8 @@ mod tests {
             "--tls",
             "--tlsverify --tlscert c --tlskey k",
             "--signal stop",
+            "--signal reload=5",
+            "--signal nonsense=5",
             "-nope",
             "-p x",
             "-p",

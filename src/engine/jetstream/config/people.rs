@@ -102,12 +102,20 @@ fn limits(key: &str, value: &Value) -> Result<Option<AccountLimits>, ConfigError
     let mut limits = AccountLimits::default();
     for (key, value) in map {
         let given = text(key, value)?;
-        let limit = if given == "-1" { None } else { Some(units::size(key, given)?) };
-        match key.to_ascii_lowercase().as_str() {
+        let key = key.to_ascii_lowercase();
+        if matches!(&*key, "max_bytes_required" | "max_stream_bytes" | "max_bytes") {
+            limits.max_bytes_required = units::switch(&key, given)?;
+            continue;
+        }
+        let limit = if given == "-1" { None } else { Some(units::size(&key, given)?) };
+        match key.as_str() {
             "max_memory" | "max_mem" | "mem" | "memory" => limits.max_memory = limit,
             "max_store" | "max_file" | "max_disk" | "store" | "disk" => limits.max_file = limit,
             "max_streams" | "streams" => limits.max_streams = limit,
             "max_consumers" | "consumers" => limits.max_consumers = limit,
+            "max_ack_pending" => limits.max_ack_pending = limit,
+            "mem_max_stream_bytes" | "memory_max_stream_bytes" => limits.memory_max_stream_bytes = limit,
+            "disk_max_stream_bytes" | "store_max_stream_bytes" => limits.file_max_stream_bytes = limit,
             other => return Err(ConfigError::Unsupported(format!("accounts.jetstream.{other}"))),
         }
     }

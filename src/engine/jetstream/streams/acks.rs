@@ -2,6 +2,7 @@
 
 use super::consumer::Ack;
 use super::consumer_config::AckPolicy;
+use super::news::{Delivery, Happening};
 use super::pull::NextRequest;
 use super::{Streams, Times};
 use crate::wire::nats::Publish;
@@ -37,12 +38,16 @@ impl Streams {
     pub(super) fn ack(&mut self, rest: &[u8], message: &Publish<'_>, times: Times) -> bool {
         let mut parts = tokens(rest);
         let (Some(stream), Some(consumer)) = (parts.next(), parts.next()) else { return false };
-        let (Some(_), Some(sequence)) = (parts.next(), parts.next().and_then(number)) else { return false };
+        let (Some(delivered), Some(sequence)) = (parts.next(), parts.next().and_then(number)) else {
+            return false;
+        };
         let (Some(delivery), 2) = (parts.next().and_then(number), parts.count()) else { return false };
         let (Ok(stream), Ok(name)) = (std::str::from_utf8(stream), std::str::from_utf8(consumer)) else {
             return false;
         };
-        let Some(found) = self.find(stream) else { return false };
+        let Some(key) = self.key_of(stream) else { return false };
+        self.touch(key);
+        let found = &mut self.all[key];
         let Some(consumer) = found.consumers.get_mut(name) else { return false };
         if consumer.config.ack_policy == AckPolicy::None {
             // Nobody listens to what needs no acknowledgement.
@@ -52,10 +57,23 @@ impl Streams {
             self.outbox.answer(message.reply, b"");
             return true;
         };
+        if ack == Ack::Done && consumer.config.ack_policy == AckPolicy::Explicit && consumer.samples > 0 {
+            let picked = consumer.samples >= 100 || self.prng.below(100) <= consumer.samples;
+            if picked {
+                consumer.sample((sequence, delivery), times.now);
+            }
+        }
+        if ack == Ack::Never {
+            let reason = message.payload().trim_ascii().strip_prefix(b"+TERM").unwrap_or_default();
+            let reason = String::from_utf8_lossy(reason.trim_ascii()).into_owned();
+            let times = number(delivered).unwrap_or(1);
+            consumer.news.push(Happening::Never(Delivery { sequence, delivery, times }, reason));
+        }
         let outcome = consumer.acknowledge((sequence, delivery), ack, (times.now, times.unix));
         if let Some(request) = next.and_then(NextRequest::read).filter(|_| !message.reply.is_empty()) {
             consumer.waiting.add(message.reply, &request, times.now);
         }
+        consumer.take_news(&found.config.name, &mut found.news);
         outcome.done.into_iter().for_each(|sequence| found.done_with(sequence));
         found.awake = true;
         if next.is_none() && outcome.answered {

@@ -1,20 +1,51 @@
 //! The API: requests on `$JS.API.…`, each answered on its reply subject.
 
+use super::consumer::Consumer;
 use super::errors::ApiError;
 use super::info::answer;
-use super::{Streams, Times};
+use super::news::News;
+use super::{Everywhere, Interest, Streams, Times};
 use crate::wire::nats::Publish;
 use serde::Serialize;
 
 /// An API request: what is left of the subject, and the message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) payload: &'a [u8],
     pub(super) reply: &'a [u8],
     pub(super) times: Times,
+    subject: &'a str,
+    account: u32,
+    interest: Everywhere<'a>,
+    /// Who asks, if that is to be told.
+    client: Option<&'a serde_json::Value>,
 }
 
-impl Request<'_> {
+/// Who asks, and what is known of the world then.
+pub(in super::super) struct Caller<'a> {
+    pub(in super::super) times: Times,
+    pub(in super::super) interest: Everywhere<'a>,
+    /// What is told of whoever asks, if somebody listens to that.
+    pub(in super::super) client: Option<serde_json::Value>,
+}
+
+impl<'a> Request<'a> {
+    /// What is left of a request that was taken before: where its answer goes.
+    pub(super) fn left(reply: &'a [u8], times: Times) -> Self {
+        let interest: Everywhere<'_> = &|_, _| Interest::Nobody;
+        Self { payload: b"", reply, times, subject: "", account: 0, interest, client: None }
+    }
+
+    /// Whether somebody listens to a subject.
+    pub(super) fn is_heard(&self, subject: &[u8]) -> bool {
+        (self.interest)(self.account, subject) != Interest::Nobody
+    }
+
+    /// Whether a consumer has somebody to deliver to by itself.
+    pub(super) fn is_bound(&self, consumer: &Consumer) -> bool {
+        consumer.config.is_push() && self.is_heard(consumer.config.deliver_subject.as_bytes())
+    }
+
     /// Refuses a payload where none is expected; an empty object is none.
     pub(super) fn expect_empty(&self) -> Result<(), ApiError> {
         let empty = |value: serde_json::Value| value.as_object().is_some_and(serde_json::Map::is_empty);
@@ -27,7 +58,13 @@ impl Request<'_> {
 
 impl Streams {
     /// Takes a message on a subject of [`super::API`]; whether anybody was there for it.
-    pub(in super::super) fn request(&mut self, account: u32, message: &Publish<'_>, times: Times) -> bool {
+    pub(in super::super) fn request(
+        &mut self,
+        account: u32,
+        message: &Publish<'_>,
+        caller: &Caller<'_>,
+    ) -> bool {
+        let times = caller.times;
         self.account = account;
         self.outbox.account = account;
         if let Some(rest) = message.subject.strip_prefix(b"$JS.ACK.") {
@@ -36,10 +73,18 @@ impl Streams {
         if let Some(rest) = message.subject.strip_prefix(b"$JS.FC.") {
             return self.flow(rest, message);
         }
-        let Some(subject) = message.subject.strip_prefix(b"$JS.API.") else { return false };
-        let Ok(subject) = std::str::from_utf8(subject) else { return true };
-        let request = Request { payload: message.payload(), reply: message.reply, times };
-        self.dispatch(subject, request)
+        let Ok(subject) = std::str::from_utf8(message.subject) else { return true };
+        let Some(rest) = subject.strip_prefix("$JS.API.") else { return false };
+        let request = Request {
+            payload: message.payload(),
+            reply: message.reply,
+            times,
+            subject,
+            account,
+            interest: caller.interest,
+            client: caller.client.as_ref(),
+        };
+        self.dispatch(rest, request)
     }
 
     fn dispatch(&mut self, subject: &str, request: Request<'_>) -> bool {
@@ -62,7 +107,6 @@ impl Streams {
             }
             _ => {}
         }
-        self.api_calls += 1;
         match (area, verb, rest) {
             ("INFO", "", None) => self.account_info(request),
             ("STREAM", verb, rest) => self.stream_request(verb, rest, request),
@@ -84,7 +128,6 @@ impl Streams {
             ("STREAM" | "CONSUMER", verb) => format!("{area}_{verb}").to_ascii_lowercase(),
             _ => return false,
         };
-        self.api_calls += 1;
         self.reply(request, &kind, Err::<(), _>(ApiError::not_enabled()));
         true
     }
@@ -96,32 +139,17 @@ impl Streams {
         kind: &str,
         result: Result<T, ApiError>,
     ) {
-        self.api_errors += u64::from(result.is_err());
-        self.outbox.answer(request.reply, &answer(kind, result));
-    }
-
-    fn account_info(&mut self, request: Request<'_>) {
-        let own = || self.names().values().filter_map(|&key| self.all.get(key));
-        let consumers: usize = own().map(|stream| stream.consumers.len()).sum();
-        let account = Some(self.account);
-        let (memory, storage) = (self.used(account, false), self.used(account, true));
-        let reserved = |file: bool| self.reserved(account, file);
-        let limits = self.limits[self.account as usize].clone().unwrap_or_default();
-        let limit = |limit: Option<u64>, whole: Option<u64>| limit.or(whole).map_or(-1, |limit| limit as i64);
-        let info = serde_json::json!({
-            "memory": memory, "storage": storage,
-            "reserved_memory": reserved(false), "reserved_storage": reserved(true),
-            "streams": own().count(), "consumers": consumers,
-            "limits": {
-                "max_memory": limit(limits.max_memory, self.settings.max_memory),
-                "max_storage": limit(limits.max_file, self.settings.max_file),
-                "max_streams": limit(limits.max_streams, None), "max_consumers": limit(limits.max_consumers, None),
-                "max_ack_pending": -1,
-                "memory_max_stream_bytes": -1, "storage_max_stream_bytes": -1, "max_bytes_required": false,
-            },
-            "api": { "level": 1, "total": self.api_calls - 1, "errors": self.api_errors },
-        });
-        self.reply(request, "account_info", Ok(info));
+        let calls = &mut self.calls[self.account as usize];
+        calls.total += 1;
+        calls.errors += u64::from(result.is_err());
+        let text = answer(kind, result);
+        self.outbox.answer(request.reply, &text);
+        if let Some(client) = request.client {
+            let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (client, subject) = (client.clone(), request.subject.to_owned());
+            let (request, response) = (shown(request.payload), shown(&text));
+            self.happened(self.account, News::Request { client, subject, request, response });
+        }
     }
 }
 

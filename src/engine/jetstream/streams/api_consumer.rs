@@ -5,14 +5,20 @@ use super::consumer::Consumer;
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::errors::ApiError;
 use super::info::ConsumerInfo;
+use super::news::News;
 use super::outbox::Outbox;
 use super::pull::{NextRequest, plain_status};
 use super::stream::Stream;
 use super::stream_config::Retention;
+use super::times::duration_text;
 use super::{Streams, json};
+use crate::clock::Nanos;
 use crate::engine::jetstream::names::consumer_name;
 use crate::wire::nats::subject::overlap;
+use std::borrow::Cow;
 
+/// What a request is told that finds too many others waiting.
+const MAX_WAITING: &str = "Exceeded MaxWaiting";
 /// Names listed in one answer.
 const NAMES: usize = 1024;
 /// Consumers listed in one answer.
@@ -49,9 +55,12 @@ impl Streams {
             "NAMES" => self.consumer_names(rest, request),
             "LIST" => self.consumer_list(rest, request),
             "PAUSE" | "UNPIN" => {
-                let kind = if verb == "PAUSE" { "consumer_pause" } else { "consumer_unpin" };
-                let refusal = ApiError::consumer_config(format!("{verb} is not supported by this engine"));
-                self.reply(request, kind, Err::<(), _>(refusal));
+                let Some((stream, name)) = rest.split_once('.') else { return };
+                if verb == "PAUSE" {
+                    self.pause_request(stream, name, request);
+                } else {
+                    self.unpin_request(stream, name, request);
+                }
             }
             _ => {}
         }
@@ -80,6 +89,7 @@ impl Streams {
         request: Request<'_>,
     ) -> Result<ConsumerInfo, ApiError> {
         let value = json::read(request.payload)?;
+        self.check_consumer_fields(&value)?;
         if value.get("stream_name").and_then(|name| name.as_str()).is_some_and(|given| given != stream) {
             return Err(ApiError::stream_mismatch());
         }
@@ -108,9 +118,10 @@ impl Streams {
         if name.contains(['.', '*', '>', ' ', '/', '\\']) || name.len() > 255 {
             return Err(ApiError::consumer_config("consumer name is not allowed"));
         }
-        let most = self.limits[self.account as usize].as_ref().and_then(|limits| limits.max_consumers);
+        let limits = self.own_limits();
+        let most = limits.max_consumers;
         let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
-        let mut config = config.settle(&found.config)?;
+        let mut config = config.settle(&found.config, limits.max_ack_pending)?;
         let more = !found.consumers.contains_key(&name);
         if more && action != "update" && most.is_some_and(|most| found.consumers.len() as u64 >= most) {
             return Err(ApiError::maximum_consumers());
@@ -130,7 +141,7 @@ impl Streams {
         request.expect_empty()?;
         let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
         let consumer = found.consumers.get(name).ok_or_else(ApiError::consumer_not_found)?;
-        Ok(consumer.info(stream, request.times.unix, false))
+        Ok(consumer.info(stream, request.times.unix, request.is_bound(consumer)))
     }
 
     fn delete_consumer(&mut self, stream: &str, name: &str) -> Result<serde_json::Value, ApiError> {
@@ -155,7 +166,7 @@ impl Streams {
         let result = json::read_as::<ListRequest>(request.payload).and_then(|wish| {
             let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
             let shown = found.consumers.values().skip(wish.offset).take(LIST);
-            let infos: Vec<ConsumerInfo> = shown.map(|consumer| consumer.info(stream, request.times.unix, false)).collect();
+            let infos: Vec<ConsumerInfo> = shown.map(|consumer| consumer.info(stream, request.times.unix, request.is_bound(consumer))).collect();
             Ok(serde_json::json!({ "total": found.consumers.len(), "offset": wish.offset, "limit": LIST, "consumers": infos }))
         });
         self.reply(request, "consumer_list", result);
@@ -180,7 +191,13 @@ impl Streams {
             return true;
         };
         consumer.active_at = request.times.now;
-        match consumer.objection(&wish) {
+        let crowded = consumer.waiting.len() as i64 >= consumer.config.max_waiting.max(1);
+        if crowded || (wish.no_wait && !consumer.waiting.is_empty()) {
+            consumer.waiting.keep(|reply| request.is_heard(reply));
+        }
+        match consumer.objection(&wish, request.times.now) {
+            // One that waits for heartbeats asks again when they stay away, not at once.
+            Some((_, text)) if text == MAX_WAITING && wish.idle_heartbeat > 0 => {}
             Some((code, text)) => plain_status(outbox, request.reply, code, &text),
             None => {
                 consumer.waiting.add(request.reply, &wish, request.times.now);
@@ -193,22 +210,38 @@ impl Streams {
 
 impl Consumer {
     /// Why a request for messages is not taken.
-    fn objection(&self, wish: &NextRequest) -> Option<(u16, String)> {
+    fn objection(&mut self, wish: &NextRequest, now: Nanos) -> Option<(u16, Cow<'static, str>)> {
         let config = &self.config;
         if wish.idle_heartbeat > 0 && (wish.expires == 0 || wish.idle_heartbeat * 2 > wish.expires) {
-            return Some((400, "Bad Request - heartbeat value too large".to_owned()));
+            return Some((400, "Bad Request - heartbeat value too large".into()));
         }
         if config.max_batch > 0 && wish.batch > config.max_batch {
-            return Some((409, format!("Exceeded MaxRequestBatch of {}", config.max_batch)));
+            return Some((409, format!("Exceeded MaxRequestBatch of {}", config.max_batch).into()));
         }
         if config.max_expires > 0 && wish.expires > config.max_expires {
-            return Some((409, format!("Exceeded MaxRequestExpires of {}ns", config.max_expires)));
+            return Some((
+                409,
+                format!("Exceeded MaxRequestExpires of {}", duration_text(config.max_expires)).into(),
+            ));
         }
         if config.max_bytes > 0 && wish.max_bytes > config.max_bytes {
-            return Some((409, format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes)));
+            return Some((409, format!("Exceeded MaxRequestMaxBytes of {}", config.max_bytes).into()));
         }
-        if self.waiting.len() as i64 >= config.max_waiting.max(1) {
-            return Some((409, "Exceeded MaxWaiting".to_owned()));
+        let most = config.max_waiting.max(1);
+        if let Some((code, why)) = self.group_objection(wish, now) {
+            return Some((code, why.into()));
+        }
+        if wish.no_wait {
+            let pending = self.outstanding + self.again.len() as u64;
+            if pending == 0 && wish.expires == 0 {
+                return Some((404, "No Messages".into()));
+            }
+            if pending > 0 && pending < self.waiting.wanted() {
+                return Some((408, "Requests Pending".into()));
+            }
+        }
+        if self.waiting.len() as i64 >= most {
+            return Some((409, MAX_WAITING.into()));
         }
         None
     }
@@ -218,11 +251,14 @@ impl Stream {
     fn make_consumer(
         &mut self,
         name: &str,
-        (config, action): (ConsumerConfig, &str),
+        (mut config, action): (ConsumerConfig, &str),
         request: Request<'_>,
     ) -> Result<ConsumerInfo, ApiError> {
         let unix = request.times.unix;
         if let Some(known) = self.consumers.get_mut(name) {
+            // Only a request of its own changes how long it pauses.
+            config.pause_until = known.config.pause_until;
+            config.note_level();
             let same = ConsumerConfig { name: String::new(), ..known.config.clone() }
                 == ConsumerConfig { name: String::new(), ..config.clone() };
             if action == "create" && !same {
@@ -236,14 +272,24 @@ impl Stream {
             };
             if !same {
                 known.may_become(&config)?;
+                let moved = known.config.deliver_subject != config.deliver_subject;
+                if moved && request.is_bound(known) {
+                    return Err(ApiError::consumer_name_in_use());
+                }
                 let config = ConsumerConfig { name: known.config.name.clone(), ..config };
+                let paced = known.config.rate_limit_bps != config.rate_limit_bps;
                 known.reconfigure(config, &mut self.store);
+                if paced {
+                    known.begin_pacing(&self.config, (0, request.times.now));
+                }
                 if let Some(log) = &mut self.log {
                     log.created(known);
                 }
             }
             self.awake = true;
-            return Ok(known.info(&self.config.name, unix, false));
+            self.tell_of_pause(name);
+            let Some(known) = self.consumers.get(name) else { return Err(ApiError::consumer_not_found()) };
+            return Ok(known.info(&self.config.name, unix, request.is_bound(known)));
         }
         if action == "update" {
             return Err(ApiError::consumer_does_not_exist());
@@ -254,12 +300,16 @@ impl Stream {
         self.check_workqueue(&config)?;
         let mut consumer = Consumer::new(name, config, unix, &mut self.store);
         consumer.active_at = request.times.now;
+        consumer.begin_pause(unix);
+        consumer.begin_pacing(&self.config, (self.store.books.last, request.times.now));
         if let Some(log) = &mut self.log {
             log.created(&consumer);
             log.changed(&mut consumer);
         }
-        let info = consumer.info(&self.config.name, unix, false);
+        let info = consumer.info(&self.config.name, unix, request.is_bound(&consumer));
         self.consumers.insert(name.to_owned(), consumer);
+        self.tell_of_consumer(name, "create");
+        self.tell_of_pause(name);
         self.awake = true;
         Ok(info)
     }
@@ -304,8 +354,22 @@ impl Stream {
         if let Some(log) = &mut self.log {
             log.deleted(name);
         }
+        self.tell_of_consumer(name, "delete");
         self.release(consumer.reckoned.stream);
         true
+    }
+
+    /// Tells whoever made or changed a consumer that it pauses.
+    fn tell_of_pause(&mut self, name: &str) {
+        if let Some(consumer) = self.consumers.get_mut(name).filter(|consumer| consumer.paused) {
+            consumer.tell_of_pause();
+            consumer.take_news(&self.config.name, &mut self.news);
+        }
+    }
+
+    fn tell_of_consumer(&mut self, name: &str, action: &'static str) {
+        let stream = self.config.name.clone();
+        self.news.push(News::Consumer { stream, consumer: name.to_owned(), action });
     }
 }
 

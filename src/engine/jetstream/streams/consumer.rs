@@ -2,6 +2,9 @@
 
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::ledger::Ledger;
+use super::news::Happening;
+use super::pacing::Pacing;
+use super::priority::Group;
 use super::pull::Waiting;
 use super::push::Push;
 use crate::clock::Nanos;
@@ -71,6 +74,14 @@ pub(super) struct Consumer {
     pub(super) active_at: Nanos,
     /// What changed and has not been written yet.
     pub(super) ledger: Ledger,
+    /// Whether it pauses.
+    pub(super) paused: bool,
+    /// Of a hundred acknowledgements, how many are told of.
+    pub(super) samples: u64,
+    pub(super) group: Group,
+    pub(super) pacing: Pacing,
+    /// What happened and has not been told yet.
+    pub(super) news: Vec<Happening>,
 }
 
 impl Consumer {
@@ -105,6 +116,7 @@ impl Consumer {
 
     /// A consumer whose state is to be filled in.
     pub(super) fn bare(name: &str, config: ConsumerConfig, created: u64) -> Self {
+        let samples = config.samples();
         Self {
             name: name.to_owned(),
             filters: config.filters(),
@@ -124,6 +136,11 @@ impl Consumer {
             waiting: Waiting::default(),
             active_at: 0,
             ledger: Ledger::default(),
+            paused: false,
+            samples,
+            group: Group::default(),
+            pacing: Pacing::default(),
+            news: Vec::new(),
         }
     }
 
@@ -152,6 +169,10 @@ impl Consumer {
     pub(super) fn reconfigure(&mut self, config: ConsumerConfig, store: &mut Store) {
         self.filters = config.filters();
         self.push.reconfigure(&config);
+        self.samples = config.samples();
+        if config.priority_policy != self.config.priority_policy {
+            self.group = Group::default();
+        }
         self.config = config;
         self.count(store);
     }
@@ -256,6 +277,7 @@ impl Consumer {
             self.due.pop_first();
             let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
             if self.config.max_deliver > 0 && times >= self.config.max_deliver as u64 {
+                self.news.push(Happening::Exceeded { sequence, deliveries: times });
                 self.settle(sequence);
             } else if !self.again.contains(&sequence) {
                 self.again.push_back(sequence);

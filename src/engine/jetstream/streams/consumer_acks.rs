@@ -5,6 +5,7 @@
 
 use super::consumer::{Ack, Consumer, Pending, Position};
 use super::consumer_config::AckPolicy;
+use super::news::{Delivery, Happening};
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::Store;
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ impl Consumer {
             }
             Ack::Again(delay) => {
                 let known = delivery > self.reckoned.delivery && delivery <= self.delivered.delivery + 1;
+                if known && let Some(times) = self.times_delivered(sequence) {
+                    self.news.push(Happening::Again(Delivery { sequence, delivery, times }));
+                }
                 if known && self.pending.contains_key(&sequence) && !self.again.contains(&sequence) {
                     self.move_deadline(sequence, now + delay);
                     self.expire(now);
@@ -64,6 +68,20 @@ impl Consumer {
             }
         }
         Outcome { answered: true, done: Vec::new() }
+    }
+
+    /// How often a message was delivered that waits for its acknowledgement.
+    fn times_delivered(&self, sequence: u64) -> Option<u64> {
+        self.pending.get(&sequence)?;
+        Some(self.deliveries.get(&sequence).copied().unwrap_or(1))
+    }
+
+    /// Tells of an acknowledgement, if it is one of those that are picked; to be asked before it is taken.
+    pub(super) fn sample(&mut self, (sequence, delivery): (u64, u64), now: Nanos) {
+        let Some(times) = self.times_delivered(sequence) else { return };
+        let due = self.pending.get(&sequence).map_or(now, |pending| pending.deadline);
+        let after = (now + self.wait_of(times)).saturating_sub(due);
+        self.news.push(Happening::Acknowledged(Delivery { sequence, delivery, times }, after));
     }
 
     /// A message is done with, and with it all before it if that is the policy.

@@ -39,6 +39,25 @@ pub(super) enum ReplayPolicy {
     Original,
 }
 
+/// Which of the requests for messages are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PriorityPolicy {
+    /// Each in its turn.
+    #[default]
+    None,
+    /// Those that ask for more to be pending than there is wait.
+    Overflow,
+    /// Those of one client alone.
+    PinnedClient,
+}
+
+impl PriorityPolicy {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// A consumer's configuration, in the order of nats-server's fields; durations in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -66,6 +85,11 @@ pub(super) struct ConsumerConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) filter_subjects: Vec<String>,
     pub(super) replay_policy: ReplayPolicy,
+    /// Bits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) rate_limit_bps: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) sample_freq: String,
     #[serde(skip_serializing_if = "is_none_i64")]
     pub(super) max_waiting: i64,
     #[serde(skip_serializing_if = "is_none_i64")]
@@ -94,6 +118,14 @@ pub(super) struct ConsumerConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) direct: bool,
     pub(super) metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pause_until: Option<Time>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) priority_groups: Vec<String>,
+    #[serde(skip_serializing_if = "PriorityPolicy::is_none")]
+    pub(super) priority_policy: PriorityPolicy,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) priority_timeout: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -107,24 +139,17 @@ const ACK_WAIT: u64 = 30_000_000_000;
 const INACTIVE: u64 = 5_000_000_000;
 const MAX_ACK_PENDING: i64 = 1000;
 const MAX_WAITING: i64 = 512;
-/// Fields of the real server that would change what a consumer does, and which this engine has nothing for.
-const UNSUPPORTED: &[&str] =
-    &["rate_limit_bps", "pause_until", "priority_groups", "priority_policy", "priority_timeout"];
+/// How long a client stays pinned without a request: 2 min, in nanoseconds.
+const PINNED: u64 = 120_000_000_000;
+/// The shortest idle heartbeat, in nanoseconds.
+const MIN_HEARTBEAT: u64 = 100_000_000;
 
 impl ConsumerConfig {
     /// Reads the `config` of a request; what it asks for and can't be had is refused.
     pub(super) fn read(value: &serde_json::Value) -> Result<Self, ApiError> {
-        for field in UNSUPPORTED {
-            let asked = value.get(field).is_some_and(|asked| !super::json::is_nothing(asked));
-            if asked && value.get(field) != Some(&serde_json::json!("none")) {
-                return Err(ApiError::consumer_config(format!("{field} is not supported by this engine")));
-            }
-        }
         let mut config: Self = serde_json::from_value(value.clone()).map_err(ApiError::invalid_json)?;
         config.opt_start_time = config.opt_start_time.filter(|time| time.0 > 0);
-        if config.replay_policy == ReplayPolicy::Original {
-            return Err(ApiError::consumer_config("replay policy original is not supported by this engine"));
-        }
+        config.pause_until = config.pause_until.filter(|time| time.0 > 0);
         Ok(config)
     }
 
@@ -144,18 +169,27 @@ impl ConsumerConfig {
     }
 
     /// Fills in what was left out, and checks it against the stream.
-    pub(super) fn settle(mut self, stream: &StreamConfig) -> Result<Self, ApiError> {
+    pub(super) fn settle(
+        mut self,
+        stream: &StreamConfig,
+        most_pending: Option<u64>,
+    ) -> Result<Self, ApiError> {
         if self.ack_policy != AckPolicy::None {
             if self.ack_wait == 0 {
-                self.ack_wait = self.backoff.first().copied().unwrap_or(ACK_WAIT);
+                self.ack_wait = ACK_WAIT;
             }
             if self.max_ack_pending == 0 {
                 let limit = stream.consumer_limits.max_ack_pending as i64;
-                self.max_ack_pending = if limit > 0 { limit } else { MAX_ACK_PENDING };
+                let most = most_pending.map_or(MAX_ACK_PENDING, |most| MAX_ACK_PENDING.min(most as i64));
+                self.max_ack_pending = if limit > 0 { limit } else { most };
             }
         }
+        self.ack_wait = self.backoff.first().copied().unwrap_or(self.ack_wait);
         if self.max_deliver <= 0 {
             self.max_deliver = -1;
+        }
+        if self.priority_policy == PriorityPolicy::PinnedClient && self.priority_timeout == 0 {
+            self.priority_timeout = PINNED;
         }
         if !self.is_push() && self.max_waiting == 0 {
             self.max_waiting = MAX_WAITING;
@@ -164,51 +198,152 @@ impl ConsumerConfig {
             let limit = stream.consumer_limits.inactive_threshold;
             self.inactive_threshold = if limit > 0 { limit } else { INACTIVE };
         }
+        self.check_limits(stream, most_pending)?;
         self.check(stream)?;
-        self.metadata.insert("_nats.level".to_owned(), "1".to_owned());
-        self.metadata.insert("_nats.req.level".to_owned(), "0".to_owned());
-        self.metadata.insert("_nats.ver".to_owned(), crate::engine::jetstream::settings::FOLLOWS.to_owned());
+        self.note_level();
         Ok(self)
     }
 
+    /// Says in the metadata which level of the API it takes.
+    pub(super) fn note_level(&mut self) {
+        let grouped = !self.priority_policy.is_none() || !self.priority_groups.is_empty();
+        let level =
+            if self.pause_until.is_some() || grouped || self.priority_timeout > 0 { "1" } else { "0" };
+        self.metadata.insert("_nats.level".to_owned(), "1".to_owned());
+        self.metadata.insert("_nats.req.level".to_owned(), level.to_owned());
+        self.metadata.insert("_nats.ver".to_owned(), crate::engine::jetstream::settings::FOLLOWS.to_owned());
+    }
+
+    /// Of a hundred acknowledgements, how many are told of.
+    pub(super) fn samples(&self) -> u64 {
+        self.sample_freq.trim_end_matches('%').parse().unwrap_or(0)
+    }
+
     fn check(&self, stream: &StreamConfig) -> Result<(), ApiError> {
-        self.check_filters(stream)?;
-        if self.is_push() {
-            if has_wildcard(self.deliver_subject.as_bytes()) {
-                return Err(ApiError::deliver_to_wildcards());
-            }
-            if !is_valid_pattern(self.deliver_subject.as_bytes()) {
-                return Err(ApiError::consumer_config("invalid push consumer deliver subject"));
-            }
-            if stream.subjects.iter().any(|own| overlap(own.as_bytes(), self.deliver_subject.as_bytes())) {
-                return Err(ApiError::deliver_cycle());
-            }
-            if self.max_waiting > 0 {
-                return Err(ApiError::push_max_waiting());
-            }
-        } else if self.flow_control || self.idle_heartbeat > 0 {
-            return Err(ApiError::consumer_config(
-                "consumer in pull mode can not have flow control or idle heartbeats",
-            ));
-        }
         if self.max_deliver > 0 && self.backoff.len() as i64 > self.max_deliver {
-            return Err(ApiError::consumer_config(
-                "max deliver is required to be > length of backoff values",
-            ));
+            return Err(ApiError::backoff_too_long());
         }
-        let start = match self.deliver_policy {
-            DeliverPolicy::ByStartSequence => self.opt_start_seq > 0 && self.opt_start_time.is_none(),
-            DeliverPolicy::ByStartTime => self.opt_start_seq == 0 && self.opt_start_time.is_some(),
-            _ => self.opt_start_seq == 0 && self.opt_start_time.is_none(),
-        };
-        if !start {
-            return Err(ApiError::consumer_config(
-                "consumer delivery policy does not fit the optional start",
-            ));
+        if self.is_push() { self.check_push(stream) } else { self.check_pull(stream) }?;
+        self.check_filters(stream)?;
+        self.check_start()?;
+        let sampling = self.sample_freq.strip_suffix('%').unwrap_or(&self.sample_freq);
+        if !sampling.is_empty() && sampling.parse::<u32>().is_err() {
+            return Err(ApiError::invalid_sampling(sampling));
         }
-        let queue = stream.retention == Retention::WorkQueue;
-        if queue && !self.is_push() && self.ack_policy == AckPolicy::None {
+        if self.flow_control && self.idle_heartbeat == 0 {
+            return Err(ApiError::flow_control_needs_heartbeats());
+        }
+        self.check_groups()
+    }
+
+    /// Whether it is within what account and stream allow each consumer.
+    fn check_limits(&self, stream: &StreamConfig, most_pending: Option<u64>) -> Result<(), ApiError> {
+        let limits = &stream.consumer_limits;
+        for most in most_pending.into_iter().chain([limits.max_ack_pending]).filter(|most| *most > 0) {
+            if self.max_ack_pending > 0 && self.max_ack_pending as u64 > most {
+                return Err(ApiError::max_ack_pending_excess(most));
+            }
+        }
+        let most = limits.inactive_threshold;
+        if most > 0 && self.inactive_threshold > most {
+            return Err(ApiError::inactive_threshold_excess(most));
+        }
+        Ok(())
+    }
+
+    fn check_push(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        if has_wildcard(self.deliver_subject.as_bytes()) {
+            return Err(ApiError::deliver_to_wildcards());
+        }
+        if !is_valid_pattern(self.deliver_subject.as_bytes()) {
+            return Err(ApiError::invalid_deliver_subject());
+        }
+        if stream.subjects.iter().any(|own| overlap(own.as_bytes(), self.deliver_subject.as_bytes())) {
+            return Err(ApiError::deliver_cycle());
+        }
+        if self.max_waiting > 0 {
+            return Err(ApiError::push_max_waiting());
+        }
+        if self.max_ack_pending > 0 && self.ack_policy == AckPolicy::None {
+            return Err(ApiError::max_pending_requires_acks());
+        }
+        if (1..MIN_HEARTBEAT).contains(&self.idle_heartbeat) {
+            return Err(ApiError::small_heartbeat());
+        }
+        Ok(())
+    }
+
+    fn check_pull(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+        if stream.retention == Retention::WorkQueue && self.ack_policy == AckPolicy::None {
             return Err(ApiError::pull_requires_explicit());
+        }
+        if self.rate_limit_bps > 0 {
+            return Err(ApiError::pull_with_rate_limit());
+        }
+        if self.idle_heartbeat > 0 {
+            return Err(ApiError::heartbeat_requires_push());
+        }
+        if self.flow_control {
+            return Err(ApiError::flow_control_requires_push());
+        }
+        Ok(())
+    }
+
+    fn check_start(&self) -> Result<(), ApiError> {
+        let policy = match self.deliver_policy {
+            DeliverPolicy::All => "all",
+            DeliverPolicy::Last => "last",
+            DeliverPolicy::New => "new",
+            DeliverPolicy::ByStartSequence => "by start sequence",
+            DeliverPolicy::ByStartTime => "by start time",
+            DeliverPolicy::LastPerSubject => "last per subject",
+        };
+        let (by_sequence, by_time) =
+            (policy == "by start sequence", self.deliver_policy == DeliverPolicy::ByStartTime);
+        let missing = if by_sequence && self.opt_start_seq == 0 {
+            Some("start sequence")
+        } else if by_time && self.opt_start_time.is_none() {
+            Some("start time")
+        } else {
+            None
+        };
+        if let Some(missing) = missing {
+            return Err(ApiError::start_missing(policy, missing));
+        }
+        if self.opt_start_seq > 0 && !by_sequence {
+            return Err(ApiError::start_in_the_way(
+                policy,
+                if by_time { "start sequence" } else { "sequence" },
+            ));
+        }
+        if self.opt_start_time.is_some() && !by_time {
+            return Err(ApiError::start_in_the_way(policy, "time"));
+        }
+        let filtered = !self.filter_subject.is_empty() || !self.filter_subjects.is_empty();
+        if self.deliver_policy == DeliverPolicy::LastPerSubject && !filtered {
+            return Err(ApiError::start_missing(policy, "filter subject"));
+        }
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), ApiError> {
+        if self.priority_policy.is_none() {
+            return Ok(());
+        }
+        if self.is_push() {
+            return Err(ApiError::push_with_groups());
+        }
+        if self.priority_groups.is_empty() {
+            return Err(ApiError::policy_without_group());
+        }
+        for group in &self.priority_groups {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "-_/=)+".contains(c);
+            if group.is_empty() {
+                return Err(ApiError::group_without_name());
+            }
+            if group.len() > 16 || !group.chars().all(fits) {
+                return Err(ApiError::group_name_not_allowed());
+            }
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! A consumer at work: from the stream to whoever asked, or to its deliver subject.
 
+use super::Times;
 use super::consumer::Consumer;
 use super::consumer_config::AckPolicy;
 use super::outbox::{Letter, Outbox};
+use super::pacing::Candidate;
+use super::priority::Standing;
 use super::pull::heartbeat;
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored};
@@ -54,31 +57,52 @@ impl Consumer {
     /// Delivers what can be delivered.
     pub(super) fn work(&mut self, work: &mut Work<'_>) -> Turn {
         self.expire(work.now);
+        if self.paused {
+            self.waiting.exhausted(work.outbox);
+            return Turn::Idle;
+        }
         let mut known = Vec::new();
+        let grouped = !self.config.priority_policy.is_none();
         for _ in 0..TURN {
             if work.outbox.pending() >= TURN_BYTES {
                 return Turn::More;
             }
+            // Who is served may depend on whether there is a message.
+            if grouped && self.find_message(work.store).is_none() {
+                return self.rest(work);
+            }
             match self.find_taker(work, &mut known) {
                 Taker::Nobody => return Turn::Idle,
                 Taker::Busy => return Turn::Held,
+                Taker::Passed => return self.rest(work),
                 Taker::Some => {}
             }
-            match self.find_message(work.store) {
-                Some(sequence) => self.deliver(sequence, work),
-                None => {
-                    if !self.is_full() || self.outstanding == 0 {
-                        self.waiting.exhausted(work.outbox);
-                    }
-                    return Turn::Idle;
-                }
+            let Some(sequence) = self.find_message(work.store) else { return self.rest(work) };
+            if !self.pacing.is_free() && !self.may_go(sequence, work) {
+                return Turn::Idle;
             }
+            self.deliver(sequence, work);
         }
         Turn::More
     }
 
+    /// There is nothing to be had for those who wait.
+    fn rest(&mut self, work: &mut Work<'_>) -> Turn {
+        if !self.is_full() || self.outstanding == 0 {
+            self.waiting.exhausted(work.outbox);
+        }
+        Turn::Idle
+    }
+
+    /// Whether it is time for a message; one that is delivered again does not wait for its old distance.
+    fn may_go(&mut self, sequence: u64, work: &mut Work<'_>) -> bool {
+        let Some(message) = work.store.get(sequence) else { return true };
+        let size = (message.subject.len() + message.body.len() + work.stream.len() + self.name.len()) as u64;
+        self.pacing.admits(Candidate { sequence, time: message.time, size }, work.now)
+    }
+
     /// Looks for somebody to deliver to; `known` is who was found before, and need not be looked for again.
-    fn find_taker(&mut self, work: &Work<'_>, known: &mut Vec<u8>) -> Taker {
+    fn find_taker(&mut self, work: &mut Work<'_>, known: &mut Vec<u8>) -> Taker {
         if self.config.is_push() {
             if self.push.is_stalled() {
                 return Taker::Nobody;
@@ -93,11 +117,20 @@ impl Consumer {
                 Interest::Ready => Taker::Some,
             };
         }
+        let mut passed = 0;
         while let Some(pull) = self.waiting.front() {
-            match look(work, &pull.reply, known) {
-                Interest::Nobody => self.waiting.drop_front(),
-                Interest::Busy => return Taker::Busy,
-                Interest::Ready => return Taker::Some,
+            match (look(work, &pull.reply, known), self.standing(pull)) {
+                (Interest::Nobody, _) => self.waiting.drop_front(),
+                (_, Standing::Wrong) => self.waiting.end_front(work.outbox, 423, "Nats-Wrong-Pin-Id"),
+                (_, Standing::Passed) => {
+                    passed += 1;
+                    if passed >= self.waiting.len() {
+                        return Taker::Passed;
+                    }
+                    self.waiting.rotate();
+                }
+                (Interest::Busy, Standing::Served) => return Taker::Busy,
+                (Interest::Ready, Standing::Served) => return Taker::Some,
             }
         }
         Taker::Nobody
@@ -147,6 +180,7 @@ impl Consumer {
                 self.cursor = sequence + 1;
             }
         }
+        let pin = self.pin((work.now, work.unix)).map(str::to_owned);
         let times = self.delivered(sequence, (work.now, work.unix));
         let mut reply = Vec::with_capacity(reply_bound);
         let (delivery, left) = (self.delivered.delivery, self.outstanding);
@@ -160,19 +194,14 @@ impl Consumer {
             Some(pull) if !self.config.is_push() => &pull.reply[..],
             _ => self.config.deliver_subject.as_bytes(),
         };
-        if self.config.headers_only {
-            let headers = headers_only(&message);
-            work.outbox.send(&Letter {
-                to,
-                subject: message.subject,
-                reply: &reply,
-                headers: &headers,
-                payload: b"",
-            });
-        } else {
-            let (headers, payload) = message.body.split_at(message.header_length);
-            work.outbox.send(&Letter { to, subject: message.subject, reply: &reply, headers, payload });
+        let (mut headers, mut payload) = message.body.split_at(message.header_length);
+        let more;
+        if self.config.headers_only || pin.is_some() {
+            more = more_headers(&message, self.config.headers_only, pin.as_deref());
+            headers = &more;
+            payload = if self.config.headers_only { b"" } else { payload };
         }
+        work.outbox.send(&Letter { to, subject: message.subject, reply: &reply, headers, payload });
         if self.config.is_push() {
             if let Some(question) = self.push.sent(size, work.now) {
                 self.ask(question, work);
@@ -193,9 +222,15 @@ impl Consumer {
         self.push.question = Some(reply.into());
     }
 
-    /// Does what is due by the clock.
-    pub(super) fn tend(&mut self, work: &mut Work<'_>) {
+    /// Does what is due by the clock; whether there may be something to be delivered because of it.
+    pub(super) fn tend(&mut self, work: &mut Work<'_>) -> bool {
         self.expire(work.now);
+        self.end_pause(work.unix);
+        self.unpin_late(work.now);
+        // What is told of lets others have their turn.
+        let wakes = !self.news.is_empty()
+            || !self.again.is_empty()
+            || self.pacing.next_due().is_some_and(|due| due <= work.now);
         let position = (self.delivered.delivery, self.delivered.stream);
         self.waiting.expire(work.now, position, work.outbox);
         if self.config.is_push() && self.push.beats(work.now) {
@@ -205,13 +240,18 @@ impl Consumer {
                 work.outbox.status(to, &heartbeat(position.0, position.1, stalled));
             }
         }
+        wakes
     }
 
     /// When it is to be tended next.
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+    pub(super) fn next_deadline(&self, times: Times) -> Option<Nanos> {
         let inactive = (self.config.inactive_threshold > 0)
             .then(|| self.active_at.saturating_add(self.config.inactive_threshold));
-        [self.next_due(), self.waiting.next_due(), self.push.next_due(), inactive].into_iter().flatten().min()
+        // One that is past waits for somebody to listen.
+        let paced = self.pacing.next_due().filter(|due| *due > times.now);
+        let dues = [self.next_due(), self.waiting.next_due(), self.push.next_due(), inactive];
+        let others = [paced, self.pause_end(times), self.pin_end()];
+        dues.into_iter().chain(others).flatten().min()
     }
 
     /// Whether nobody has used it for so long that it goes.
@@ -252,17 +292,24 @@ fn look(work: &Work<'_>, to: &[u8], known: &mut Vec<u8>) -> Interest {
 enum Taker {
     Nobody,
     Busy,
+    /// None of those who wait are to be served now.
+    Passed,
     Some,
 }
 
-/// The headers of a message, and how long what is left out is.
-fn headers_only(message: &Stored<'_>) -> Vec<u8> {
+/// The headers of a message, and how long what is left out is, and which client is pinned.
+fn more_headers(message: &Stored<'_>, only: bool, pin: Option<&str>) -> Vec<u8> {
     let mut headers = Vec::new();
     match message.headers().strip_suffix(b"\r\n") {
         Some(own) => headers.extend_from_slice(own),
         None => begin_headers(&mut headers),
     }
-    append_header(&mut headers, "Nats-Msg-Size", message.payload().len().to_string().as_bytes());
+    if only {
+        append_header(&mut headers, "Nats-Msg-Size", message.payload().len().to_string().as_bytes());
+    }
+    if let Some(pin) = pin {
+        append_header(&mut headers, "Nats-Pin-Id", pin.as_bytes());
+    }
     end_headers(&mut headers);
     headers
 }

@@ -1,5 +1,6 @@
 //! What the API answers when it can't.
 
+use super::times::duration_text;
 use serde::Serialize;
 
 /// An error of the API.
@@ -57,11 +58,27 @@ errors! {
     workqueue_not_filtered = 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
     workqueue_not_unique = 400, 10100, "filtered consumer not unique on workqueue stream";
     workqueue_deliver_all = 400, 10101, "consumer must be deliver all on workqueue stream";
+    max_pending_requires_acks = 400, 10082, "consumer requires ack policy for max ack pending";
+    small_heartbeat = 400, 10083, "consumer idle heartbeat needs to be >= 100ms";
+    pull_with_rate_limit = 400, 10086, "consumer in pull mode can not have rate limit set";
+    heartbeat_requires_push = 400, 10088, "consumer idle heartbeat requires a push based consumer";
+    flow_control_requires_push = 400, 10089, "consumer flow control requires a push based consumer";
+    flow_control_needs_heartbeats = 400, 10108, "consumer with flow control also needs heartbeats";
+    invalid_deliver_subject = 400, 10112, "invalid push consumer deliver subject";
+    backoff_too_long = 400, 10116, "max deliver is required to be > length of backoff values";
+    consumer_name_in_use = 400, 10013, "consumer name already in use";
+    policy_without_group = 400, 10159, "Setting PriorityPolicy requires at least one PriorityGroup to be set";
+    no_such_group = 400, 10160, "Provided priority group does not exist for this consumer";
+    group_without_name = 400, 10161, "Group name cannot be an empty string";
+    group_name_not_allowed = 400, 10162, "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters";
+    push_with_groups = 400, 10178, "priority groups can not be used with push consumers";
     sealed = 400, 10109, "invalid operation on sealed stream";
     rollup_not_permitted = 500, 10111, "rollup not permitted";
     duplicate_filters = 400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified";
     overlapping_filters = 400, 10138, "consumer subject filters cannot overlap";
     empty_filter = 400, 10139, "consumer filter in FilterSubjects cannot be empty";
+    max_bytes_required = 400, 10113, "account requires a stream config to have max bytes set";
+    max_stream_bytes = 400, 10122, "stream max bytes exceeds account limit max stream bytes";
     consumer_exists = 400, 10148, "consumer already exists";
     lifetime_invalid = 400, 10165, "invalid per-message TTL";
     lifetimes_disabled = 400, 10166, "per-message TTL is disabled";
@@ -93,6 +110,31 @@ impl ApiError {
 
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
         Self::new(500, 10012, why)
+    }
+
+    pub(super) fn max_ack_pending_excess(most: u64) -> Self {
+        Self::new(400, 10121, format!("consumer max ack pending exceeds system limit of {most}"))
+    }
+
+    pub(super) fn inactive_threshold_excess(most: u64) -> Self {
+        let why = format!("consumer inactive threshold exceeds system limit of {}", duration_text(most));
+        Self::new(400, 10153, why)
+    }
+
+    pub(super) fn invalid_sampling(given: &str) -> Self {
+        let why = format!("failed to parse consumer sampling configuration: {given:?} is no percentage");
+        Self::new(400, 10095, why)
+    }
+
+    pub(super) fn start_missing(policy: &str, what: &str) -> Self {
+        let why = format!("consumer delivery policy is deliver {policy}, but optional {what} is not set");
+        Self::new(400, 10094, why)
+    }
+
+    pub(super) fn start_in_the_way(policy: &str, what: &str) -> Self {
+        let why =
+            format!("consumer delivery policy is deliver {policy}, but optional start {what} is also set");
+        Self::new(400, 10094, why)
     }
 
     pub(super) fn wrong_last_id(last: &str) -> Self {

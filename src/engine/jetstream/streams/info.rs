@@ -4,6 +4,7 @@ use super::consumer::{Consumer, Position};
 use super::consumer_config::ConsumerConfig;
 use super::errors::ApiError;
 use super::origins::Mapping;
+use super::priority::GroupState;
 use super::stream::Stream;
 use super::stream_config::StreamConfig;
 use super::times::Time;
@@ -44,6 +45,10 @@ fn beside_error(kind: &str) -> Option<serde_json::Value> {
         "stream_names" => serde_json::json!({ "streams": null }),
         "stream_list" => serde_json::json!({ "streams": [] }),
         "consumer_names" | "consumer_list" => serde_json::json!({ "consumers": [] }),
+        "consumer_pause" => {
+            return Some(serde_json::json!({ "paused": false, "pause_until": Time(0).text() }));
+        }
+        "stream_info" => serde_json::json!({}),
         "stream_purge" => return Some(serde_json::json!({ "purged": 0 })),
         _ => return None,
     };
@@ -52,6 +57,11 @@ fn beside_error(kind: &str) -> Option<serde_json::Value> {
         page.extend(list);
     }
     Some(page)
+}
+
+/// A time as the API writes it.
+pub(super) fn stamped(unix: u64) -> serde_json::Value {
+    Time(unix).text().into()
 }
 
 /// The state of a stream.
@@ -240,7 +250,13 @@ pub(super) struct ConsumerInfo {
     num_pending: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     push_bound: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    pause_remaining: u64,
     ts: Time,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    priority_groups: Vec<GroupState>,
 }
 
 impl Consumer {
@@ -258,7 +274,10 @@ impl Consumer {
             num_waiting: self.waiting.len(),
             num_pending: self.outstanding,
             push_bound,
+            paused: self.pause_remaining(unix) > 0,
+            pause_remaining: self.pause_remaining(unix),
             ts: Time(unix),
+            priority_groups: self.groups(),
         }
     }
 }

@@ -197,7 +197,7 @@ impl Stream {
         let mut headers = Vec::with_capacity(80);
         begin_headers(&mut headers);
         append_header(&mut headers, "Nats-Marker-Reason", b"MaxAge");
-        let lifetime = super::times::go_duration(self.config.subject_delete_marker_ttl / SECOND * SECOND);
+        let lifetime = super::times::duration_text(self.config.subject_delete_marker_ttl / SECOND * SECOND);
         append_header(&mut headers, "Nats-TTL", lifetime.as_bytes());
         append_header(&mut headers, "Nats-Rollup", b"sub");
         end_headers(&mut headers);

@@ -1,5 +1,6 @@
 //! Streams and their consumers: state that changes by events, and says in its outbox what is to be sent.
 
+mod account;
 mod acks;
 mod api;
 mod api_consumer;
@@ -20,7 +21,11 @@ mod ledger;
 mod lifetime;
 mod maps;
 mod origins;
+mod news;
 mod outbox;
+mod pacing;
+mod pause;
+mod priority;
 mod pull;
 mod purge;
 mod push;
@@ -28,9 +33,11 @@ mod shelf;
 mod stream;
 mod stream_config;
 mod subject_map;
+mod strict;
 mod times;
 mod watch;
 
+pub(super) use api::Caller;
 pub(super) use delivery::Interest;
 pub(super) use outbox::Outbox;
 pub(super) use watch::stamp;
@@ -92,6 +99,11 @@ pub(super) struct Streams {
     by_name: Vec<BTreeMap<String, usize>>,
     /// Number of the account whose request is being served.
     account: u32,
+    account_names: Vec<String>,
+    /// By account: whether anybody may listen to what happens.
+    listened: Vec<bool>,
+    /// What happened in this tick.
+    news: Vec<(u32, news::News)>,
     /// What each account may have; `None` is no streams.
     limits: Vec<Option<AccountLimits>>,
     /// Streams that something happened to in this tick; each is in it once.
@@ -103,8 +115,8 @@ pub(super) struct Streams {
     pub(super) outbox: Outbox,
     pub(super) changes: Vec<SubjectChange>,
     prng: Prng,
-    api_calls: u64,
-    api_errors: u64,
+    /// By account.
+    calls: Vec<account::Calls>,
     /// The first failure of the disk: after it nothing is acknowledged.
     failed: Option<io::Error>,
     /// What was written and is to be in the journal before the outbox is sent.
@@ -162,6 +174,9 @@ impl Streams {
             all: Slab::new(),
             by_name: vec![BTreeMap::new(); accounts.len()],
             account: 0,
+            account_names: accounts.iter().map(|account| account.name.clone()).collect(),
+            listened: vec![false; accounts.len()],
+            news: Vec::new(),
             limits: accounts.iter().map(|account| account.streams.clone()).collect(),
             touched: Vec::new(),
             deadlines: BTreeSet::new(),
@@ -169,8 +184,7 @@ impl Streams {
             outbox: Outbox::default(),
             changes: Vec::new(),
             prng: Prng::split(seed, 1),
-            api_calls: 0,
-            api_errors: 0,
+            calls: vec![account::Calls::default(); accounts.len()],
             failed: None,
             batch: Vec::new(),
             ballast: Ballast::take(dir).map_err(refused)?,
@@ -329,6 +343,10 @@ impl Streams {
             if std::mem::take(&mut stream.awake) {
                 pace = pace.max(deliver(stream, (times, interest), &mut self.outbox));
             }
+            if !stream.news.is_empty() {
+                let (account, listened) = (stream.account, self.listened[stream.account as usize]);
+                self.news.extend(stream.news.drain(..).filter(|_| listened).map(|news| (account, news)));
+            }
             let deadline = stream.next_deadline(times);
             if deadline != stream.deadline {
                 self.deadlines.remove(&(stream.deadline, key));
@@ -337,6 +355,9 @@ impl Streams {
             if deadline < Nanos::MAX {
                 self.deadlines.insert((deadline, key));
             }
+        }
+        if !self.news.is_empty() {
+            self.tell(times.unix);
         }
         let written = match self.write() {
             // What must be written all the same is little, and there is space kept back for it.
@@ -419,8 +440,8 @@ impl Streams {
                 unix: times.unix,
                 interest,
             };
-            consumer.tend(&mut work);
-            stream.awake |= !consumer.again.is_empty();
+            stream.awake |= consumer.tend(&mut work);
+            consumer.take_news(&stream.config.name, &mut stream.news);
             if consumer.is_abandoned(times.now, interest) {
                 gone.push(consumer.name.clone());
             }
@@ -482,6 +503,7 @@ fn deliver(stream: &mut Stream, (times, interest): (Times, Everywhere<'_>), outb
             interest,
         };
         let turn = consumer.work(&mut work);
+        consumer.take_news(&stream.config.name, &mut stream.news);
         if turn != Turn::Idle {
             stream.awake = true;
             pace = pace.max(if turn == Turn::More { Pace::Now } else { Pace::Soon });

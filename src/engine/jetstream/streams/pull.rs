@@ -15,6 +15,16 @@ pub(super) struct NextRequest {
     pub(super) expires: u64,
     pub(super) no_wait: bool,
     pub(super) idle_heartbeat: u64,
+    pub(super) group: String,
+    /// The least that is to wait for this request to be served.
+    pub(super) min_pending: i64,
+    /// The least that is to be under way for this request to be served.
+    pub(super) min_ack_pending: i64,
+    /// The client that is pinned, as it was told.
+    pub(super) id: String,
+    /// Whether it is JSON, which speaks of groups by leaving them out.
+    #[serde(skip)]
+    pub(super) structured: bool,
 }
 
 impl NextRequest {
@@ -26,7 +36,7 @@ impl NextRequest {
         } else if let Some(batch) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
             Self { batch, ..Self::default() }
         } else {
-            super::json::read_as(text).ok()?
+            Self { structured: true, ..super::json::read_as(text).ok()? }
         };
         request.batch = request.batch.max(1);
         Some(request)
@@ -47,6 +57,9 @@ pub(super) struct Pull {
     no_wait: bool,
     heartbeat: Nanos,
     next_heartbeat: Nanos,
+    pub(super) min_pending: i64,
+    pub(super) min_ack_pending: i64,
+    pub(super) id: Box<str>,
 }
 
 /// All requests that wait, in the order in which they are served.
@@ -94,12 +107,34 @@ impl Waiting {
             no_wait: request.no_wait,
             heartbeat: request.idle_heartbeat,
             next_heartbeat: now + request.idle_heartbeat,
+            min_pending: request.min_pending,
+            min_ack_pending: request.min_ack_pending,
+            id: request.id.as_str().into(),
         });
     }
 
     /// The request to be served next.
     pub(super) fn front(&self) -> Option<&Pull> {
         self.all.front()
+    }
+
+    /// Gives the request in front the id of the client that is pinned.
+    pub(super) fn name_front(&mut self, id: &str) {
+        if let Some(pull) = self.all.front_mut() {
+            pull.id = id.into();
+        }
+    }
+
+    /// Messages that are wanted by all together.
+    pub(super) fn wanted(&self) -> u64 {
+        self.all.iter().map(|pull| pull.left).sum()
+    }
+
+    /// Ends the request in front with a status.
+    pub(super) fn end_front(&mut self, outbox: &mut Outbox, code: u16, text: &str) {
+        if let Some(pull) = self.all.pop_front() {
+            plain_status(outbox, &pull.reply, code, text);
+        }
     }
 
     /// Drops the request in front: nobody listens to it any more.

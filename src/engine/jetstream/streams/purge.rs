@@ -161,7 +161,7 @@ impl Streams {
                 Some(true) => Ok(serde_json::json!({ "success": true, "purged": pending.purge.purged })),
                 None => Err(ApiError::stream_not_found()),
             };
-            let request = Request { payload: b"", reply: &pending.reply, times };
+            let request = Request::left(&pending.reply, times);
             self.reply(request, "stream_purge", done);
         }
         !self.purges.is_empty()

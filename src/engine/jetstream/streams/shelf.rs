@@ -136,6 +136,8 @@ impl Shelf {
             self.open_stream(dir, meta, notices).map_err(|error| refused(dir, error))?;
         for consumer in stream.consumers.values_mut() {
             consumer.restored(now, &mut stream.store);
+            consumer.begin_pause(unix);
+            consumer.begin_pacing(&stream.config, (stream.store.books.last, now));
         }
         stream.remember_ids(unix);
         stream.remember_lifetimes();

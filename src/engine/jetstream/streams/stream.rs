@@ -7,6 +7,7 @@ use super::errors::ApiError;
 use super::feed::{Feeds, Reader};
 use super::lifetime::{self, Lifetime, Lifetimes};
 use super::maps::Maps;
+use super::news::News;
 use super::purge::Purge;
 use super::stream_config::{Discard, Retention, StorageKind, StreamConfig};
 use crate::clock::Nanos;
@@ -74,6 +75,8 @@ pub(super) struct Stream {
     pub(super) readers: Vec<Reader>,
     /// The last sequence that is written.
     pub(super) written: u64,
+    /// What happened and has not been told yet.
+    pub(super) news: Vec<News>,
     /// The first failure of the disk; nothing is acknowledged after it.
     pub(super) failed: Option<std::io::Error>,
 }
@@ -101,6 +104,7 @@ impl Stream {
             id_order: VecDeque::new(),
             last_id: Box::default(),
             lifetimes: Lifetimes::default(),
+            news: Vec::new(),
             failed: None,
         }
     }
@@ -380,7 +384,7 @@ impl Stream {
     /// When it has something to do by itself.
     pub(super) fn next_deadline(&mut self, times: Times) -> Nanos {
         let expiry = self.next_expiry().map(|unix| times.now + unix.saturating_sub(times.unix));
-        let dues = self.consumers.values().filter_map(Consumer::next_deadline);
+        let dues = self.consumers.values().filter_map(|consumer| consumer.next_deadline(times));
         dues.chain(expiry).chain(self.feeds.next_due()).min().unwrap_or(Nanos::MAX)
     }
 

@@ -258,7 +258,9 @@ impl StreamConfig {
             }
             let own = [&b"$JS.>"[..], b"$JSC.>", b"$NRG.>"];
             let all = subject == ">" || own.iter().any(|own| overlap(own, subject.as_bytes()));
-            if all && !(self.no_ack && subject == ">") {
+            // What happens may be kept, too.
+            let events = subject.starts_with("$JS.EVENT.");
+            if all && !events && !(self.no_ack && subject == ">") {
                 return Err(ApiError::stream_config(
                     "subjects that overlap with jetstream api require no-ack to be true",
                 ));

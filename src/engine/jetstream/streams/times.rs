@@ -57,13 +57,29 @@ impl Time {
     }
 }
 
-/// A duration of whole seconds, given in nanoseconds, as Go writes it: `2s`, `1m30s`, `1h0m0s`.
-pub(super) fn go_duration(nanos: u64) -> String {
-    let (hours, minutes, seconds) = (nanos / SECOND / 3_600, nanos / SECOND / 60 % 60, nanos / SECOND % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
+/// A duration in nanoseconds, as Go writes it.
+pub(super) fn duration_text(nanos: u64) -> String {
+    let of = |unit: u64, name: &str| {
+        let fraction = format!("{:09}", nanos % unit * (SECOND / unit));
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        format!("{}{dot}{fraction}{name}", nanos / unit)
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => of(1_000, "µs"),
+        1_000_000..SECOND => of(1_000_000, "ms"),
+        _ => {
+            let (minutes, rest) = (nanos / (60 * SECOND), nanos % (60 * SECOND));
+            let seconds = rest / SECOND;
+            let fraction = format!("{:09}", rest % SECOND);
+            let fraction = fraction.trim_end_matches('0');
+            let dot = if fraction.is_empty() { "" } else { "." };
+            let hours = if minutes >= 60 { format!("{}h", minutes / 60) } else { String::new() };
+            let minutes = if minutes > 0 { format!("{}m", minutes % 60) } else { String::new() };
+            format!("{hours}{minutes}{seconds}{dot}{fraction}s")
+        }
     }
 }
 
@@ -108,9 +124,17 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_as_in_go() {
-        for (seconds, text) in [(2, "2s"), (90, "1m30s"), (3_600, "1h0m0s"), (90_061, "25h1m1s")] {
-            assert_eq!(go_duration(seconds * SECOND), text);
+    fn durations_are_written_as_go_writes_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (20_000_000, "20ms"),
+            (SECOND, "1s"),
+            (90 * SECOND + 500_000_000, "1m30.5s"),
+            (3_600 * SECOND, "1h0m0s"),
+        ] {
+            assert_eq!(duration_text(nanos), text);
         }
     }
 

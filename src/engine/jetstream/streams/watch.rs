@@ -14,11 +14,14 @@ impl Streams {
     /// What an account's streams take up, or all.
     pub(in super::super) fn stats(&self, account: Option<u32>) -> Value {
         let accounts = if account.is_some() { 0 } else { self.limits.iter().flatten().count() };
+        let counted = (0..).zip(&self.calls).filter(|(own, _)| account.is_none_or(|account| account == *own));
+        let calls =
+            counted.fold((0, 0), |(total, errors), (_, calls)| (total + calls.total, errors + calls.errors));
         json!({
             "memory": self.used(account, false), "storage": self.used(account, true),
             "reserved_memory": self.reserved(account, false), "reserved_storage": self.reserved(account, true),
             "accounts": accounts, "ha_assets": 0,
-            "api": { "level": 1, "total": self.api_calls, "errors": self.api_errors },
+            "api": { "level": 1, "total": calls.0, "errors": calls.1 },
         })
     }
 

@@ -168,3 +168,22 @@ fn what_makes_no_sense_is_refused_in_the_words_of_the_server() {
         assert_eq!(refusal(&client, "STREAM.UPDATE.A", back).await, (10052, "detected cycle".to_owned()));
     });
 }
+
+#[test]
+fn limits_for_consumers_are_not_lowered_below_what_consumers_have() {
+    let engine = Engine::start();
+    block_on(async {
+        let client = engine.client().await;
+        make(&client, json!({ "name": "S", "subjects": ["s"] })).await;
+        let consumer =
+            json!({ "stream_name": "S", "config": { "durable_name": "C", "ack_policy": "explicit" } });
+        want(&client, "CONSUMER.DURABLE.CREATE.S.C", consumer).await;
+        let config = |most: u64| {
+            let limits = json!({ "max_ack_pending": most });
+            json!({ "name": "S", "subjects": ["s"], "consumer_limits": limits })
+        };
+        let said = refusal(&client, "STREAM.UPDATE.S", config(10)).await;
+        assert_eq!(said, (10069, "change to limits violates consumers: C".to_owned()));
+        want(&client, "STREAM.UPDATE.S", config(1_000)).await;
+    });
+}

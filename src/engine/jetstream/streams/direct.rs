@@ -298,6 +298,8 @@ impl Stream {
                 }
                 after - 1
             }
+            // To nats-server's files nothing is as late as that.
+            None if wish.up_to_seq > self.store.books.last && self.store.is_file() => return Err(NO_RESULTS),
             None if wish.up_to_seq > 0 => wish.up_to_seq,
             None => self.store.books.last,
         };

@@ -108,6 +108,10 @@ impl ApiError {
         Self::new(500, 10052, why)
     }
 
+    pub(super) fn stream_update(why: impl Into<String>) -> Self {
+        Self::new(500, 10069, why)
+    }
+
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
         Self::new(500, 10012, why)
     }

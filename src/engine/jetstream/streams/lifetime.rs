@@ -67,13 +67,15 @@ impl Lifetimes {
 }
 
 impl StreamConfig {
-    /// How long a message that somebody publishes lives by its own header.
-    pub(super) fn lifetime(&self, headers: Headers<'_>) -> Result<Option<Lifetime>, ApiError> {
-        let asked = headers.get(LIFETIME).is_some_and(|text| !text.is_empty());
-        if asked && !self.allow_msg_ttl && read(headers).is_ok() {
-            return Err(ApiError::lifetimes_disabled());
+    /// How long a message that somebody publishes lives by its own header, if that makes sense.
+    pub(super) fn lifetime(
+        &self,
+        headers: Headers<'_>,
+    ) -> Result<Result<Option<Lifetime>, ApiError>, ApiError> {
+        match read(headers) {
+            Ok(Some(_)) if !self.allow_msg_ttl => Err(ApiError::lifetimes_disabled()),
+            lifetime => Ok(lifetime),
         }
-        read(headers)
     }
 
     /// Whether what goes by age leaves something behind.
@@ -235,6 +237,58 @@ mod tests {
             assert_eq!(lifetime(text), Err(10165), "{text}");
         }
         assert_eq!(lifetime(""), Ok(None));
+    }
+
+    /// Publishes with a lifetime, at a second.
+    fn publish(stream: &mut Stream, subject: &str, lifetime: &str, second: u64) {
+        let body = format!("NATS/1.0\r\nNats-TTL: {lifetime}\r\n\r\n");
+        let header_length = if lifetime.is_empty() { 0 } else { body.len() };
+        let body = &body.as_bytes()[..header_length];
+        let message = Publish { subject: subject.as_bytes(), reply: b"", header_length, body };
+        stream.take_mapped(&message, second * SECOND, &mut Outbox::default()).unwrap();
+    }
+
+    fn subjects(stream: &mut Stream) -> Vec<(u64, String)> {
+        let mut found = Vec::new();
+        for sequence in stream.store.books.first..=stream.store.books.last {
+            if let Some(message) = stream.store.get(sequence) {
+                found.push((sequence, String::from_utf8_lossy(message.subject).into_owned()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn messages_go_when_their_time_is_up_and_the_last_of_a_subject_is_followed_by_a_marker() {
+        let config = StreamConfig {
+            name: "S".to_owned(),
+            max_age: 10 * SECOND,
+            allow_msg_ttl: true,
+            allow_rollup_hdrs: true,
+            subject_delete_marker_ttl: 3 * SECOND,
+            ..StreamConfig::default()
+        };
+        let mut stream = Stream::new(config, 1, crate::engine::jetstream::store::Store::in_memory(1));
+        let mut outbox = Outbox::default();
+        publish(&mut stream, "ever", "never", 1);
+        publish(&mut stream, "a", "", 2);
+        publish(&mut stream, "a", "6s", 3);
+        publish(&mut stream, "b", "1s", 3);
+        // Made as long as a marker lives.
+        assert_eq!(stream.next_expiry(), Some(6 * SECOND));
+        stream.expire_and_tell(6 * SECOND - 1, &mut outbox);
+        assert_eq!(subjects(&mut stream).len(), 4);
+        stream.expire_and_tell(6 * SECOND, &mut outbox);
+        let left = subjects(&mut stream).into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>();
+        assert_eq!(left, [1, 2, 3, 5]);
+        // A marker goes without another one; of two messages of a subject only the last one is told of.
+        stream.expire_and_tell(9 * SECOND, &mut outbox);
+        assert_eq!(subjects(&mut stream), [(1, "ever".to_owned()), (2, "a".to_owned())]);
+        assert_eq!(stream.next_expiry(), Some(12 * SECOND));
+        stream.expire_and_tell(12 * SECOND, &mut outbox);
+        assert_eq!(subjects(&mut stream), [(1, "ever".to_owned()), (6, "a".to_owned())]);
+        stream.expire_and_tell(100 * SECOND, &mut outbox);
+        assert_eq!((subjects(&mut stream).len(), stream.next_expiry()), (1, None));
     }
 
     #[test]

@@ -170,6 +170,9 @@ impl Stream {
             || self.consumers.values().any(|consumer| consumer.wants(message.subject))
             || self.readers.iter().any(|reader| reader.wants(message.subject));
         if wanted {
+            if asked.lifetime_invalid {
+                return Err(ApiError::lifetime_invalid());
+            }
             self.check_limits(message)?;
         }
         let next = self.store.books.last + 1;
@@ -222,11 +225,13 @@ impl Stream {
         if headers.get(b"Nats-Expected-Stream").is_some_and(|name| name != self.config.name.as_bytes()) {
             return Err(ApiError::expected_stream());
         }
+        // What makes no sense is refused last, what is switched off first.
+        let lifetime = self.config.lifetime(headers)?;
         let mut asked = self.id_of(headers, unix);
         if asked.duplicate.is_none() {
             self.check_expectations(headers, subject)?;
             asked.rollup = self.check_rollup(headers)?;
-            asked.lifetime = self.config.lifetime(headers)?;
+            (asked.lifetime_invalid, asked.lifetime) = (lifetime.is_err(), lifetime.unwrap_or(None));
         }
         Ok(asked)
     }
@@ -455,4 +460,5 @@ struct Asked<'a> {
     duplicate: Option<u64>,
     rollup: Option<Rollup>,
     lifetime: Option<Lifetime>,
+    lifetime_invalid: bool,
 }

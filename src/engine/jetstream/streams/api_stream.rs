@@ -125,6 +125,7 @@ impl Streams {
         let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
         self.check_stream_size(&config)?;
+        self.all[key].check_consumers(&config)?;
         self.check_overlap(&config)?;
         let (account, member) = (self.account, Member::Stream(key as u32));
         self.touch(key);

@@ -447,6 +447,38 @@ fn an_account_is_held_to_its_limits_and_told_of_them() {
 }
 
 #[test]
+fn limits_of_the_server_and_of_a_stream_hold_for_each_consumer() {
+    let dir = tempfile::tempdir().unwrap();
+    let streams = JetStreamSettings {
+        store_dir: dir.path().to_owned(),
+        max_request_batch: Some(20),
+        strict: true,
+        ..JetStreamSettings::default()
+    };
+    let server = Server::start(Settings { jetstream: Some(streams), ..Settings::default() });
+    block_on(async {
+        let client = async_nats::connect(server.address.to_string()).await.unwrap();
+        let stream = |limits: Value| json!({ "name": "S", "subjects": ["s.>"], "consumer_limits": limits });
+        api(&client, "STREAM.CREATE.S", &stream(json!({}))).await;
+        let made = consumer(&client, "C", json!({ "filter_subject": "of.another.stream" })).await;
+        assert_eq!((&made["config"]["max_batch"], &made["num_pending"]), (&json!(20), &json!(0)), "{made}");
+        let mut lost = pull(&client, "C", json!({ "batch": 21 })).await;
+        assert_eq!(status(&next(&mut lost).await), (Some(409), "Exceeded MaxRequestBatch of 20".to_owned()));
+        let code = async |more: Value| consumer(&client, "C", more).await["error"]["err_code"].clone();
+        assert_eq!(code(json!({ "max_batch": 21 })).await, 10125);
+        assert_eq!(code(json!({ "filter_subject": "a..b" })).await, 10052);
+        assert_eq!(code(json!({ "nonsense": 1 })).await, 10025, "strict");
+        let refused = api(&client, "STREAM.UPDATE.S", &stream(json!({ "max_ack_pending": 10 }))).await;
+        assert_eq!(refused["error"]["err_code"], 10069, "{refused}");
+        let wider = json!({ "max_ack_pending": 2_000, "inactive_threshold": 60 * SECOND });
+        let taken = api(&client, "STREAM.UPDATE.S", &stream(wider)).await;
+        assert!(taken.get("error").is_none(), "{taken}");
+        assert_eq!(code(json!({ "max_ack_pending": 2_001 })).await, 10121);
+        assert_eq!(code(json!({ "inactive_threshold": 61 * SECOND })).await, 10153);
+    });
+}
+
+#[test]
 fn a_pause_and_the_pace_of_a_consumer_outlive_a_killed_server() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = process::Process::start(dir.path(), "");

@@ -57,6 +57,10 @@ pub struct JetStreamSettings {
     pub max_memory: Option<u64>,
     /// Bytes of all file streams together; `None` is no limit.
     pub max_file: Option<u64>,
+    /// Messages that one request of a consumer may ask for; `None` is no limit.
+    pub max_request_batch: Option<u64>,
+    /// Messages that a consumer may have delivered without an acknowledgement; `None` is no limit.
+    pub max_ack_pending: Option<u64>,
     /// Whether requests are refused that say what this engine does not know.
     pub strict: bool,
 }
@@ -69,6 +73,8 @@ impl Default for JetStreamSettings {
             segment_bytes: 64 * 1024 * 1024,
             max_memory: None,
             max_file: None,
+            max_request_batch: None,
+            max_ack_pending: None,
             strict: false,
         }
     }

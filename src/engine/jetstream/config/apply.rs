@@ -229,6 +229,10 @@ fn jetstream(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Co
     };
     streams(settings);
     for (key, value) in map {
+        if key.eq_ignore_ascii_case("limits") {
+            limits(streams(settings), value)?;
+            continue;
+        }
         let given = text(key, value)?;
         let all = streams(settings);
         match key.to_ascii_lowercase().as_str() {
@@ -254,13 +258,28 @@ fn jetstream(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Co
             | "encryption_key"
             | "prev_key"
             | "unique_tag"
-            | "limits"
             | "extension_hint"
             | "max_outstanding_catchup"
             | "tpm" => {
                 return Err(ConfigError::Unsupported(format!("jetstream.{key}")));
             }
             _ => return Err(ConfigError::Unknown(format!("jetstream.{key}"))),
+        }
+    }
+    Ok(())
+}
+
+/// What no consumer may ask for more of, whatever its account.
+fn limits(streams: &mut JetStreamSettings, value: &Value) -> Result<(), ConfigError> {
+    let Value::Map(map) = value else { return text("limits", value).map(|_| ()) };
+    for (key, value) in map {
+        let given = text(key, value)?;
+        let limit =
+            if given == "-1" { None } else { Some(units::size(key, given)?).filter(|most| *most > 0) };
+        match key.to_ascii_lowercase().as_str() {
+            "max_request_batch" => streams.max_request_batch = limit,
+            "max_ack_pending" => streams.max_ack_pending = limit,
+            other => return Err(ConfigError::Unsupported(format!("jetstream.limits.{other}"))),
         }
     }
     Ok(())

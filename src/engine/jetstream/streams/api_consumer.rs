@@ -2,14 +2,14 @@
 
 use super::api::{ListRequest, Request};
 use super::consumer::Consumer;
-use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::consumer_config::{AckPolicy, ConsumerConfig, ConsumerMost, DeliverPolicy};
 use super::errors::ApiError;
 use super::info::ConsumerInfo;
 use super::news::News;
 use super::outbox::Outbox;
 use super::pull::{NextRequest, plain_status};
 use super::stream::Stream;
-use super::stream_config::Retention;
+use super::stream_config::{Retention, StreamConfig};
 use super::times::duration_text;
 use super::{Streams, json};
 use crate::clock::Nanos;
@@ -120,8 +120,10 @@ impl Streams {
         }
         let limits = self.own_limits();
         let most = limits.max_consumers;
+        let pending = [limits.max_ack_pending, self.settings.max_ack_pending].into_iter().flatten().min();
+        let each = ConsumerMost { pending, batch: self.settings.max_request_batch };
         let found = self.find(stream).ok_or_else(ApiError::stream_not_found)?;
-        let mut config = config.settle(&found.config, limits.max_ack_pending)?;
+        let mut config = config.settle(&found.config, each)?;
         let more = !found.consumers.contains_key(&name);
         if more && action != "update" && most.is_some_and(|most| found.consumers.len() as u64 >= most) {
             return Err(ApiError::maximum_consumers());
@@ -312,6 +314,23 @@ impl Stream {
         self.tell_of_pause(name);
         self.awake = true;
         Ok(info)
+    }
+
+    /// Whether the consumers that are there are within the limits of a changed configuration.
+    pub(super) fn check_consumers(&self, new: &StreamConfig) -> Result<(), ApiError> {
+        let limits = &new.consumer_limits;
+        if *limits == self.config.consumer_limits {
+            return Ok(());
+        }
+        // A limit that is left out is 0 here, as by the real server, and most consumers are above it.
+        let over = |consumer: &&Consumer| {
+            let config = &consumer.config;
+            config.inactive_threshold > limits.inactive_threshold
+                || u64::try_from(config.max_ack_pending).unwrap_or(0) > limits.max_ack_pending
+        };
+        let names: Vec<&str> =
+            self.consumers.values().filter(over).map(|consumer| consumer.name.as_str()).collect();
+        if names.is_empty() { Ok(()) } else { Err(ApiError::limits_violated(&names)) }
     }
 
     /// Each message of a work queue has one consumer.

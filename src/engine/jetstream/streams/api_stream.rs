@@ -1,13 +1,11 @@
 //! The API of streams.
 
 use super::api::{ListRequest, Page, Request};
-use super::consumer::Consumer;
 use super::errors::ApiError;
 use super::info::{MAX_SUBJECTS, StreamInfo, StreamInfoRequest};
 use super::maps::Maps;
 use super::news::News;
 use super::purge::Purge;
-use super::stream::Stream;
 use super::stream_config::StreamConfig;
 use super::{Streams, SubjectChange, Times, json};
 use crate::engine::jetstream::store::is_full;
@@ -39,25 +37,6 @@ struct Paged<T: Serialize> {
     page: Page,
     #[serde(flatten)]
     info: T,
-}
-
-impl Stream {
-    /// Whether the consumers that are there keep within changed limits for them.
-    fn check_consumers(&self, new: &StreamConfig) -> Result<(), ApiError> {
-        let limits = &new.consumer_limits;
-        let over = |consumer: &&Consumer| {
-            consumer.config.inactive_threshold > limits.inactive_threshold
-                || consumer.config.max_ack_pending > limits.max_ack_pending as i64
-        };
-        if *limits == self.config.consumer_limits {
-            return Ok(());
-        }
-        let names: Vec<&str> = self.consumers.values().filter(over).map(|consumer| &*consumer.name).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        Err(ApiError::stream_update(format!("change to limits violates consumers: {}", names.join(", "))))
-    }
 }
 
 impl Streams {
@@ -155,9 +134,9 @@ impl Streams {
         }
         let key = self.key_of(name).ok_or_else(ApiError::stream_not_found)?;
         self.all[key].config.may_become(&config)?;
-        self.all[key].check_consumers(&config)?;
         config.seal();
         self.check_stream_size(&config)?;
+        self.all[key].check_consumers(&config)?;
         self.check_overlap(&config)?;
         let (account, member) = (self.account, Member::Stream(key as u32));
         self.touch(key);

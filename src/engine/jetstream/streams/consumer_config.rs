@@ -144,6 +144,15 @@ const PINNED: u64 = 120_000_000_000;
 /// The shortest idle heartbeat, in nanoseconds.
 const MIN_HEARTBEAT: u64 = 100_000_000;
 
+/// What server and account allow each consumer; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ConsumerMost {
+    /// Messages without an acknowledgement.
+    pub(super) pending: Option<u64>,
+    /// Messages of one request.
+    pub(super) batch: Option<u64>,
+}
+
 impl ConsumerConfig {
     /// Reads the `config` of a request; what it asks for and can't be had is refused.
     pub(super) fn read(value: &serde_json::Value) -> Result<Self, ApiError> {
@@ -169,18 +178,14 @@ impl ConsumerConfig {
     }
 
     /// Fills in what was left out, and checks it against the stream.
-    pub(super) fn settle(
-        mut self,
-        stream: &StreamConfig,
-        most_pending: Option<u64>,
-    ) -> Result<Self, ApiError> {
+    pub(super) fn settle(mut self, stream: &StreamConfig, most: ConsumerMost) -> Result<Self, ApiError> {
         if self.ack_policy != AckPolicy::None {
             if self.ack_wait == 0 {
                 self.ack_wait = ACK_WAIT;
             }
             if self.max_ack_pending == 0 {
                 let limit = stream.consumer_limits.max_ack_pending as i64;
-                let most = most_pending.map_or(MAX_ACK_PENDING, |most| MAX_ACK_PENDING.min(most as i64));
+                let most = most.pending.map_or(MAX_ACK_PENDING, |most| MAX_ACK_PENDING.min(most as i64));
                 self.max_ack_pending = if limit > 0 { limit } else { most };
             }
         }
@@ -198,7 +203,10 @@ impl ConsumerConfig {
             let limit = stream.consumer_limits.inactive_threshold;
             self.inactive_threshold = if limit > 0 { limit } else { INACTIVE };
         }
-        self.check_limits(stream, most_pending)?;
+        if !self.is_push() && self.max_batch == 0 {
+            self.max_batch = most.batch.unwrap_or(0);
+        }
+        self.check_limits(stream, most)?;
         self.check(stream)?;
         self.note_level();
         Ok(self)
@@ -224,7 +232,7 @@ impl ConsumerConfig {
             return Err(ApiError::backoff_too_long());
         }
         if self.is_push() { self.check_push(stream) } else { self.check_pull(stream) }?;
-        self.check_filters(stream)?;
+        self.check_filters()?;
         self.check_start()?;
         let sampling = self.sample_freq.strip_suffix('%').unwrap_or(&self.sample_freq);
         if !sampling.is_empty() && sampling.parse::<u32>().is_err() {
@@ -237,9 +245,12 @@ impl ConsumerConfig {
     }
 
     /// Whether it is within what account and stream allow each consumer.
-    fn check_limits(&self, stream: &StreamConfig, most_pending: Option<u64>) -> Result<(), ApiError> {
+    fn check_limits(&self, stream: &StreamConfig, most: ConsumerMost) -> Result<(), ApiError> {
         let limits = &stream.consumer_limits;
-        for most in most_pending.into_iter().chain([limits.max_ack_pending]).filter(|most| *most > 0) {
+        if let Some(most) = most.batch.filter(|most| !self.is_push() && self.max_batch > *most) {
+            return Err(ApiError::max_batch_excess(most));
+        }
+        for most in most.pending.into_iter().chain([limits.max_ack_pending]).filter(|most| *most > 0) {
             if self.max_ack_pending > 0 && self.max_ack_pending as u64 > most {
                 return Err(ApiError::max_ack_pending_excess(most));
             }
@@ -348,24 +359,20 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_filters(&self, stream: &StreamConfig) -> Result<(), ApiError> {
+    fn check_filters(&self) -> Result<(), ApiError> {
         if !self.filter_subject.is_empty() && !self.filter_subjects.is_empty() {
             return Err(ApiError::duplicate_filters());
         }
-        for (index, filter) in self.filter_subjects.iter().enumerate() {
-            if filter.is_empty() {
-                return Err(ApiError::empty_filter());
-            }
-            if self.filter_subjects[..index].iter().any(|other| overlap(other.as_bytes(), filter.as_bytes()))
-            {
-                return Err(ApiError::overlapping_filters());
-            }
+        if self.filter_subjects.iter().any(String::is_empty) {
+            return Err(ApiError::empty_filter());
         }
-        for filter in self.filters() {
-            if !is_valid_pattern(&filter)
-                || !stream.subjects.iter().any(|own| overlap(own.as_bytes(), &filter))
-            {
-                return Err(ApiError::filter_not_subset());
+        if self.filters().iter().any(|filter| !is_valid_pattern(filter)) {
+            return Err(ApiError::filter_invalid());
+        }
+        for (index, filter) in self.filter_subjects.iter().enumerate() {
+            let collides = |other: &String| overlap(other.as_bytes(), filter.as_bytes());
+            if self.filter_subjects[..index].iter().any(collides) {
+                return Err(ApiError::overlapping_filters());
             }
         }
         Ok(())

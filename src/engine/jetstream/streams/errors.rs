@@ -53,7 +53,7 @@ errors! {
     push_max_waiting = 400, 10080, "consumer in push mode can not set max waiting";
     deliver_cycle = 400, 10081, "consumer deliver subject forms a cycle";
     pull_requires_explicit = 400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream";
-    filter_not_subset = 400, 10093, "consumer filter subject is not a valid subset of the interest subjects";
+    filter_invalid = 500, 10052, "invalid subject";
     workqueue_requires_explicit = 400, 10098, "workqueue stream requires explicit ack";
     workqueue_not_filtered = 400, 10099, "multiple non-filtered consumers not allowed on workqueue stream";
     workqueue_not_unique = 400, 10100, "filtered consumer not unique on workqueue stream";
@@ -108,8 +108,8 @@ impl ApiError {
         Self::new(500, 10052, why)
     }
 
-    pub(super) fn stream_update(why: impl Into<String>) -> Self {
-        Self::new(500, 10069, why)
+    pub(super) fn limits_violated(consumers: &[&str]) -> Self {
+        Self::new(500, 10069, format!("change to limits violates consumers: {}", consumers.join(", ")))
     }
 
     pub(super) fn consumer_config(why: impl Into<String>) -> Self {
@@ -118,6 +118,10 @@ impl ApiError {
 
     pub(super) fn max_ack_pending_excess(most: u64) -> Self {
         Self::new(400, 10121, format!("consumer max ack pending exceeds system limit of {most}"))
+    }
+
+    pub(super) fn max_batch_excess(most: u64) -> Self {
+        Self::new(400, 10125, format!("consumer max request batch exceeds server limit of {most}"))
     }
 
     pub(super) fn inactive_threshold_excess(most: u64) -> Self {

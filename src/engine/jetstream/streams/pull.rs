@@ -183,9 +183,7 @@ impl Waiting {
     pub(super) fn exhausted(&mut self, outbox: &mut Outbox) {
         self.all.retain(|pull| {
             let ends = pull.no_wait && (pull.expires.is_none() || pull.given > 0);
-            if ends && pull.given > 0 {
-                unfinished(outbox, pull, 408, "Request Timeout");
-            } else if ends {
+            if ends {
                 plain_status(outbox, &pull.reply, 404, "No Messages");
             }
             !ends

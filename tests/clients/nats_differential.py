@@ -90,6 +90,9 @@ def steady(value):
     if isinstance(value, dict) and value.get("error", {}).get("err_code") == 10025:
         # What is wrong with JSON is said in the words of the parser.
         return "invalid JSON"
+    if isinstance(value, dict) and value.get("deleted") == [0]:
+        # An empty stream in nats-server's memory lists a message that never was.
+        value = {key: inner for key, inner in value.items() if key not in ("deleted", "num_deleted")}
     if isinstance(value, dict):
         return {
             key: steady(inner)

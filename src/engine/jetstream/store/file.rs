@@ -511,7 +511,8 @@ impl FileMedium {
         if std::mem::take(&mut self.unsynced) {
             upkeep.files.push(self.file.try_clone()?);
         }
-        upkeep.to_pack = std::mem::take(&mut self.to_pack);
+        // One at a time: syncs must not wait for all that there may be after a start.
+        upkeep.to_pack = self.to_pack.pop().into_iter().collect();
         if summary {
             let bytes = summary::encode(self.segments.iter(), books, &self.note);
             (self.summary_due, self.since_summary, self.summary_size) = (false, 0, bytes.len() as u64);

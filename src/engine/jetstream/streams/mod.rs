@@ -470,6 +470,7 @@ impl Streams {
         self.upkeep_wanted = false;
         for (_, stream) in &mut self.all {
             work.extend(stream.store.upkeep(all)?);
+            self.upkeep_wanted |= stream.store.wants_upkeep();
             if let Some(log) = stream.log.as_mut().filter(|_| all) {
                 work.extend(log.take_unsynced()?.map(|file| Upkeep::of_files(vec![file])));
             }

@@ -16,7 +16,7 @@ import sys
 
 VOLATILE = {"created", "ts", "time", "first_ts", "last_ts", "last_active", "cluster", "num_waiting"}
 VOLATILE |= {"pause_remaining", "pinned_client_id", "pinned_ts"}
-LIMITS = {"memory", "storage", "reserved_memory", "reserved_storage", "bytes"}
+LIMITS = {"memory", "storage", "reserved_memory", "reserved_storage", "api", "bytes"}
 # Long gone, and far away.
 TIMES = ["2001-01-01T00:00:00Z", "2199-01-01T00:00:00Z"]
 STREAMS = ["A", "B", "C"]

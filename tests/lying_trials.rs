@@ -3,18 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod peers {
+    pub(crate) mod eager;
     pub(crate) mod lies;
     pub(crate) mod lying_nats;
     pub(crate) mod lying_resp;
 }
 
 use busmark::driver::Driver;
+use busmark::driver::loopback::Loopback;
 use busmark::driver::nats;
 use busmark::driver::redis_pubsub::{LibraryClient, WireClient};
 use busmark::measure::TrialRecord;
-use busmark::scenario::Scenario;
+use busmark::scenario::{DriverConfig, Scenario};
 use busmark::target::Broker;
 use busmark::trial::{self, TrialPlan};
+use peers::eager::Eager;
 use peers::lies::{Lied, Lies};
 use peers::lying_nats::LyingNats;
 use peers::lying_resp::LyingResp;
@@ -113,4 +116,14 @@ fn half_a_frame_and_a_cut_are_a_disconnect_and_a_loss_not_a_message() {
     assert_eq!((counts.delivered, counts.corrupt, counts.unidentified), (4999, 0, 0));
     assert_eq!(counts.lost, counts.sent - 4999, "{counts:?} {:?}", record.notes);
     assert_eq!(counts.lost_tail, counts.lost);
+}
+
+#[test]
+fn messages_that_arrive_before_they_are_handed_over_in_whole_are_no_loss() {
+    let DriverConfig::Loopback(options) = scenario().targets[0].driver.clone() else { panic!("no loopback") };
+    let record = run(&Eager::new(Loopback::new(options, 0)));
+    let counts = &record.counts;
+    assert!(counts.books.close(counts.sent, counts.expected), "{counts:?}");
+    assert_eq!((counts.sent, counts.acked, counts.delivered), (MESSAGES, Some(MESSAGES), MESSAGES));
+    assert_eq!((counts.lost, counts.unidentified), (0, 0), "{counts:?}");
 }

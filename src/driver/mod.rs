@@ -173,7 +173,8 @@ pub enum Outcome {
 /// It is kept until everything has arrived or the drain is over: what a client library or the socket still
 /// holds is lost when it is dropped, and would be taken for the broker's loss.
 pub trait Publisher {
-    /// Appends a frame to the output buffer. No I/O.
+    /// Appends a frame to the output buffer. No I/O here; where a client library sends by itself, the message may have
+    /// arrived before this returns.
     ///
     /// # Errors
     /// `Rejected` if this message can never be sent (too large), `Disconnected` if the connection is gone.

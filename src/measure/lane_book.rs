@@ -126,8 +126,19 @@ impl LaneBook {
         self.written.sent.store(sequence + 1, Ordering::Release);
     }
 
-    /// Takes the oldest block for a new word. Readers check the word's number before and after reading.
+    /// Takes back that the last message goes out: nobody took it. Publisher's thread only, before any answer to it.
+    #[cold]
+    pub fn unsent(&self, sequence: u64) {
+        debug_assert_eq!(sequence + 1, self.sent_count(), "only the last message can be taken back");
+        self.written.sent.store(sequence, Ordering::Release);
+    }
+
+    /// Takes the oldest block for a new word, unless a message that was taken back has done so. Readers check the word's
+    /// number before and after reading.
     fn open(&self, word: u64) {
+        if self.block(word).word.load(Ordering::Relaxed) == word {
+            return;
+        }
         if self.receivers == 0 && word >= self.blocks.len() as u64 {
             self.book_unread(word - self.blocks.len() as u64);
         }
@@ -396,6 +407,28 @@ mod tests {
         let (tally, unjudged) = book.messages();
         assert_eq!((tally.0, unjudged), ([[900, 0, 0], [0, 0, 0], [100, 0, 0]], 0));
         assert_eq!(book.messages().0, tally, "asking again changes nothing");
+    }
+
+    #[test]
+    fn a_message_that_was_taken_back_was_not_sent_and_costs_no_word() {
+        for receivers in [0, 1] {
+            let book = LaneBook::new(128, receivers);
+            book.begin_measure(0);
+            for sequence in 0..640 {
+                book.sent(sequence);
+                book.unsent(sequence);
+                assert_eq!(book.sent_measured(), sequence);
+                book.sent(sequence);
+                book.acked(sequence);
+            }
+            book.sent(640);
+            book.unsent(640);
+            assert_eq!(book.second_answers(), 0);
+            assert_eq!(book.answers(9).acked, u64::MAX);
+            let delivered =
+                if receivers == 0 { [[640, 0, 0], [0; 3], [0; 3]] } else { [[0; 3], [0; 3], [0, 640, 0]] };
+            assert_eq!(book.messages().0.0, delivered);
+        }
     }
 
     #[test]

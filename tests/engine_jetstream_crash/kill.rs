@@ -1,6 +1,6 @@
 //! SIGKILL: the page cache survives it, so nothing that was acknowledged may be missing whatever the sync policy.
 
-use crate::load::{self, Plan};
+use crate::load::{self, Plan, Promised};
 
 /// Rounds of the short form, which every run of the tests does.
 const ROUNDS: u64 = 8;
@@ -10,7 +10,7 @@ const LONG: u64 = 300;
 fn rounds(sync: &str, rounds: u64) {
     let dir = tempfile::tempdir().unwrap();
     let plan = Plan { what: &format!("sync {sync}"), sync, rounds, seed: 7, messages: 4_000 };
-    load::survive(&plan, &dir.path().join("store"), || {});
+    load::survive::<Promised>(&plan, &dir.path().join("store"), || {});
 }
 
 #[test]

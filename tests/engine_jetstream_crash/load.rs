@@ -21,7 +21,22 @@ enum Passing {
     Gone,
 }
 
-/// What the load has been promised.
+/// A kind of load, and what it has been promised.
+pub(crate) trait Load: Default {
+    /// Makes the streams and the consumers that it uses.
+    fn set_up(node: &Node);
+
+    /// Runs until the server is killed after so many answers; what it had sent by then is read, too.
+    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng);
+
+    /// Holds what is there against what was promised.
+    fn check(&mut self, node: &Node, at: &str);
+
+    /// What it was promised in so many rounds, which must be enough to mean anything, in words.
+    fn sum_up(&self, rounds: u64) -> String;
+}
+
+/// Publishes, consumes, deletes, purges, and makes and deletes streams.
 #[derive(Default)]
 pub(crate) struct Promised {
     /// Sequences by number.
@@ -40,26 +55,6 @@ pub(crate) struct Promised {
     next: u64,
 }
 
-impl Promised {
-    /// Streams that came and went, as was confirmed.
-    pub(crate) fn passed(&self) -> usize {
-        self.passing.values().filter(|&&state| state == Passing::Gone).count()
-    }
-}
-
-/// Makes the stream and the consumer that the load uses.
-pub(crate) fn set_up(node: &Node) {
-    let mut peer = Peer::connect(node);
-    peer.ask_json(
-        "$JS.API.STREAM.CREATE.L",
-        "{\"name\":\"L\",\"subjects\":[\"load.*\"],\"storage\":\"file\"}",
-    );
-    peer.ask_json(
-        "$JS.API.CONSUMER.DURABLE.CREATE.L.C",
-        "{\"stream_name\":\"L\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\"ack_wait\":300000000}}",
-    );
-}
-
 /// What a server has to go through.
 pub(crate) struct Plan<'a> {
     pub(crate) what: &'a str,
@@ -72,31 +67,21 @@ pub(crate) struct Plan<'a> {
 
 /// Round by round: load until the server is killed, `then` whatever else befalls its files, a start, and nothing that
 /// was acknowledged may be missing.
-pub(crate) fn survive(plan: &Plan<'_>, store: &Path, mut then: impl FnMut()) {
+pub(crate) fn survive<L: Load>(plan: &Plan<'_>, store: &Path, mut then: impl FnMut()) {
     let Plan { what, sync, rounds, seed, messages } = *plan;
     let options = ["--sync", sync, "--segment_size", "256KB"];
     let mut prng = Prng::new(seed);
-    let mut promised = Promised::default();
+    let mut promised = L::default();
     let mut node = Node::engine(store, &options);
-    set_up(&node);
+    L::set_up(&node);
     for round in 0..rounds {
-        run(&mut node, &mut promised, 200 + prng.below(messages), &mut prng);
+        promised.run(&mut node, 200 + prng.below(messages), &mut prng);
         then();
         node = Node::engine(store, &options);
         promised.check(&node, &format!("seed {seed}, round {round}"));
     }
     drop(node);
-    eprintln!(
-        "{what}: {rounds} rounds, {} stored, {} double acks, {} deleted, purged below {}, {} streams gone, 0 lost",
-        promised.stored.len(),
-        promised.acknowledged.len(),
-        promised.deleted.len(),
-        promised.purged,
-        promised.passed()
-    );
-    assert!(promised.stored.len() as u64 > rounds * 50, "seed {seed}: hardly any load");
-    assert!(promised.acknowledged.len() as u64 > rounds * 20, "seed {seed}: hardly any acks");
-    assert!(promised.purged > 1 && promised.passed() > 0, "seed {seed}: hardly any purges");
+    eprintln!("{what}: {rounds} rounds, seed {seed}, {}, 0 lost", promised.sum_up(rounds));
 }
 
 /// The sequence that a publish acknowledgement tells.
@@ -104,41 +89,74 @@ pub(crate) fn sequence_of(ack: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(ack).ok()?.get("seq")?.as_u64().filter(|&sequence| sequence > 0)
 }
 
-fn publish(peer: &mut Peer, number: u64, size: usize) -> bool {
-    let headers = format!("NATS/1.0\r\nNats-Msg-Id: {number}\r\n\r\n");
+fn publish(peer: &mut Peer, number: u64, size: usize) {
     let body = format!("{number:010}{}", "x".repeat(size));
-    let total = headers.len() + body.len();
-    peer.send(&format!(
-        "HPUB load.{} in.p{number} {} {total}\r\n{headers}{body}\r\n",
-        number % 3,
-        headers.len()
-    ))
+    publish_with(peer, &format!("load.{}", number % 3), number, "", &body);
 }
 
-/// Publishes, consumes, deletes, purges, makes and deletes streams, until the server is killed after `kill_after`
-/// answers; what it had sent by then is read, too.
-pub(crate) fn run(node: &mut Node, promised: &mut Promised, kill_after: u64, prng: &mut Prng) {
-    let mut peer = Peer::connect(node);
-    // What had no answer when the server was killed is published again under its id.
-    for number in promised.open.iter().copied().collect::<Vec<_>>() {
-        publish(&mut peer, number, 0);
+/// Publishes under a message id, with further headers, each ended by CR LF; the answer comes to `in.pNUMBER`.
+pub(crate) fn publish_with(peer: &mut Peer, subject: &str, number: u64, headers: &str, body: &str) {
+    let head = format!("NATS/1.0\r\nNats-Msg-Id: {number}\r\n{headers}\r\n");
+    let total = head.len() + body.len();
+    // A server that is gone is noticed by its answers' end.
+    let _ = peer.send(&format!("HPUB {subject} in.p{number} {} {total}\r\n{head}{body}\r\n", head.len()));
+}
+
+impl Load for Promised {
+    fn set_up(node: &Node) {
+        let mut peer = Peer::connect(node);
+        peer.ask_json(
+            "$JS.API.STREAM.CREATE.L",
+            "{\"name\":\"L\",\"subjects\":[\"load.*\"],\"storage\":\"file\"}",
+        );
+        peer.ask_json(
+            "$JS.API.CONSUMER.DURABLE.CREATE.L.C",
+            "{\"stream_name\":\"L\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\"ack_wait\":300000000}}",
+        );
     }
-    peer.publish("$JS.API.CONSUMER.MSG.NEXT.L.C", "in.m", "100000");
-    let mut answers = 0;
-    loop {
-        while (promised.open.len() as u64) < WINDOW {
-            let number = promised.next;
-            promised.next += 1;
-            promised.open.insert(number);
-            let size = prng.below(3_000) as usize;
-            publish(&mut peer, number, size);
+
+    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng) {
+        let mut peer = Peer::connect(node);
+        // What had no answer when the server was killed is published again under its id.
+        for number in self.open.iter().copied().collect::<Vec<_>>() {
+            publish(&mut peer, number, 0);
         }
-        if answers == kill_after {
-            node.kill();
+        peer.publish("$JS.API.CONSUMER.MSG.NEXT.L.C", "in.m", "100000");
+        let mut answers = 0;
+        loop {
+            while (self.open.len() as u64) < WINDOW {
+                let number = self.next;
+                self.next += 1;
+                self.open.insert(number);
+                let size = prng.below(3_000) as usize;
+                publish(&mut peer, number, size);
+            }
+            if answers == kill_after {
+                node.kill();
+            }
+            let Some((head, body)) = peer.message() else { return };
+            answers += 1;
+            self.take(&mut peer, (&head, &body), prng);
         }
-        let Some((head, body)) = peer.message() else { return };
-        answers += 1;
-        promised.take(&mut peer, (&head, &body), prng);
+    }
+
+    fn check(&mut self, node: &Node, at: &str) {
+        self.check_messages(node, at);
+        self.check_streams(node, at);
+    }
+
+    fn sum_up(&self, rounds: u64) -> String {
+        let passed = self.passing.values().filter(|&&state| state == Passing::Gone).count();
+        assert!(self.stored.len() as u64 > rounds * 50, "hardly any load");
+        assert!(self.acknowledged.len() as u64 > rounds * 20, "hardly any acks");
+        assert!(self.purged > 1 && passed > 0, "hardly any purges");
+        format!(
+            "{} stored, {} double acks, {} deleted, purged below {}, {passed} streams gone",
+            self.stored.len(),
+            self.acknowledged.len(),
+            self.deleted.len(),
+            self.purged,
+        )
     }
 }
 
@@ -209,9 +227,8 @@ impl Promised {
         }
     }
 
-    /// Holds what is there against what was promised.
-    pub(crate) fn check(&self, node: &Node, at: &str) {
-        let found = read_all(node, at);
+    fn check_messages(&self, node: &Node, at: &str) {
+        let found = read_all(node, "L", at);
         for (number, sequence) in &self.stored {
             if self.deleted.contains(number) || *sequence < self.purged {
                 assert!(!found.contains_key(number), "{at}: number {number}, which was deleted, is back");
@@ -225,6 +242,9 @@ impl Promised {
                 );
             }
         }
+    }
+
+    fn check_streams(&self, node: &Node, at: &str) {
         let mut peer = Peer::connect(node);
         for (stream, state) in &self.passing {
             let answer = peer.ask(&format!("$JS.API.STREAM.INFO.P{stream}"), "");
@@ -238,15 +258,15 @@ impl Promised {
     }
 }
 
-/// Numbers in the stream, with their sequences.
-fn read_all(node: &Node, at: &str) -> BTreeMap<u64, u64> {
+/// Numbers in a stream, none of them twice, with their sequences.
+pub(crate) fn read_all(node: &Node, stream: &str, at: &str) -> BTreeMap<u64, u64> {
     let mut peer = Peer::connect(node);
     let made = peer.ask_json(
-        "$JS.API.CONSUMER.CREATE.L",
-        "{\"stream_name\":\"L\",\"config\":{\"ack_policy\":\"none\",\"inactive_threshold\":60000000000}}",
+        &format!("$JS.API.CONSUMER.CREATE.{stream}"),
+        &format!("{{\"stream_name\":\"{stream}\",\"config\":{{\"ack_policy\":\"none\",\"inactive_threshold\":60000000000}}}}"),
     );
     let name = made["name"].as_str().unwrap().to_owned();
-    let next = format!("$JS.API.CONSUMER.MSG.NEXT.L.{name}");
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
     assert!(peer.publish(&next, "in.c", "{\"batch\":10000000,\"no_wait\":true}"));
     let mut found: BTreeMap<u64, u64> = BTreeMap::new();
     loop {
@@ -254,8 +274,8 @@ fn read_all(node: &Node, at: &str) -> BTreeMap<u64, u64> {
         let Some(ack) = head.split(' ').find(|word| word.starts_with("$JS.ACK")) else { break };
         let sequence: u64 = ack.split('.').nth(5).unwrap().parse().unwrap();
         let number: u64 = body.split("\r\n\r\n").nth(1).unwrap()[..10].parse().unwrap();
-        assert_eq!(found.insert(number, sequence), None, "{at}: number {number} is there twice");
+        assert_eq!(found.insert(number, sequence), None, "{at}: number {number} is in {stream} twice");
     }
-    peer.ask_json(&format!("$JS.API.CONSUMER.DELETE.L.{name}"), "");
+    peer.ask_json(&format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "");
     found
 }

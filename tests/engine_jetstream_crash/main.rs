@@ -8,6 +8,7 @@
 )]
 
 mod disk;
+mod features;
 mod kill;
 mod load;
 mod mount;

@@ -1,6 +1,6 @@
 //! Power cuts: what was not synced is gone, and with sync always nothing that was acknowledged is.
 
-use crate::load::{self, Plan};
+use crate::load::{self, Plan, Promised};
 use crate::mount::Mount;
 use crate::node::{Node, Peer, nats_server};
 
@@ -12,7 +12,7 @@ fn rounds(test: &str, rounds: u64) {
     let Some(mut mount) = Mount::make(test, 1_024) else { return };
     let store = mount.path.join("store");
     let plan = Plan { what: "power cuts", sync: "always", rounds, seed: 11, messages: 2_000 };
-    load::survive(&plan, &store, || mount.cut_power());
+    load::survive::<Promised>(&plan, &store, || mount.cut_power());
 }
 
 #[test]

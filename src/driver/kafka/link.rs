@@ -8,6 +8,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::NAME;
 use crate::driver::{DriverError, ErrorKind};
@@ -15,6 +17,10 @@ use crate::driver::{DriverError, ErrorKind};
 /// Each step of setting a connection up may take this long. That is longer than for other systems: brokers that have just
 /// started choose leaders and a group's coordinator first, and members of a group wait for each other.
 pub(super) const SETUP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A broker that is there takes a connection at once, however busy it is: its kernel does. librdkafka itself would use up the
+/// whole of [`SETUP_LIMIT`] before it says that nobody is there.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A context that says nothing of errors: whoever asks gets them as answers.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +67,19 @@ pub(super) fn config(servers: &str) -> ClientConfig {
 pub(super) fn control(servers: &str) -> Result<Control, DriverError> {
     let made = config(servers).create_with_context::<_, AdminClient<Quiet>>(Quiet);
     made.map(Arc::new).map_err(|error| of_library(servers, &error))
+}
+
+/// Makes sure that one of the brokers takes connections.
+pub(super) async fn listening(servers: &str) -> Result<(), DriverError> {
+    let mut why = String::new();
+    for place in servers.split(',') {
+        match timeout(CONNECT_LIMIT, TcpStream::connect(place)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => why = error.to_string(),
+            Err(_) => why = format!("no connection within {CONNECT_LIMIT:?}"),
+        }
+    }
+    Err(disconnected(format!("can't reach {servers}: {why}")))
 }
 
 /// How long an administrative request may take.

@@ -42,6 +42,8 @@ const AROUND_PAYLOAD: usize = 64 * 1024;
 const USUAL_MESSAGE: usize = 1_000_000;
 /// A batch whose answer doesn't come within this is unknown.
 const ANSWER_WITHIN_MS: &str = "60000";
+/// Requests that a broker has not answered, of a connection, at most.
+const REQUESTS_IN_FLIGHT: &str = "5";
 
 /// The topics' names at the broker, in one generation of them.
 #[derive(Debug, Clone)]
@@ -91,7 +93,9 @@ impl Kafka {
         Names::new(topology, *self.generation.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn control(&self) -> Result<Control, DriverError> {
+    /// A client for control work at brokers of which one at least is there.
+    async fn control(&self) -> Result<Control, DriverError> {
+        link::listening(&self.servers).await?;
         link::control(&self.servers)
     }
 
@@ -120,6 +124,9 @@ impl Kafka {
             // Above the topics' limit, so that it is the broker who refuses.
             .set("message.max.bytes", (message_max(payload_max) + AROUND_PAYLOAD).to_string())
             .set("message.timeout.ms", ANSWER_WITHIN_MS)
+            // What Java's clients do: behind a busy broker messages wait here and leave in batches. librdkafka's own
+            // million lets each leave alone, and a broker that is slow by one request a message stays slow.
+            .set("max.in.flight.requests.per.connection", REQUESTS_IN_FLIGHT)
             .set("queue.buffering.max.messages", "1000000");
         if options.idempotence {
             config.set("enable.idempotence", "true");
@@ -212,7 +219,7 @@ impl Driver for Kafka {
             ));
         }
         self.accounts.clear();
-        let control = self.control()?;
+        let control = self.control().await?;
         let earlier =
             control::earlier(&control, topology).await.map_err(|error| self.library_error(&error))?;
         let generation = 1 + earlier.iter().map(|(generation, _)| *generation).max().unwrap_or(0);
@@ -233,7 +240,7 @@ impl Driver for Kafka {
             .publishing(topology.payload_max)
             .create_with_context::<_, ThreadedProducer<Reports>>(reports);
         let producer = made.map_err(|error| fatal(error.to_string()))?;
-        control::reachable(&self.control()?).await.map_err(|error| self.library_error(&error))?;
+        control::reachable(&self.control().await?).await.map_err(|error| self.library_error(&error))?;
         let partition = (connection % self.options.partitions) as i32;
         let answers = self.options.acks != KafkaAcks::None;
         let names = self.names(topology).all;
@@ -248,7 +255,7 @@ impl Driver for Kafka {
         let names = self.names(topology);
         let group = self.group(topology, &names, subscriptions);
         let sources = Arc::new(Sources::new(names, self.options.partitions, topology, subscriptions)?);
-        control::reachable(&self.control()?).await.map_err(|error| self.library_error(&error))?;
+        control::reachable(&self.control().await?).await.map_err(|error| self.library_error(&error))?;
         let inbox = Arc::new(Inbox::default());
         let config = self.subscribing(&group, topology.payload_max);
         let made = config.create_with_context::<_, BaseConsumer<Watch>>(Watch(Arc::clone(&inbox)));
@@ -283,7 +290,7 @@ impl Driver for Kafka {
     }
 
     async fn leftovers(&self, topology: &Topology) -> Result<Option<Leftovers>, DriverError> {
-        let (control, names) = (self.control()?, self.names(topology));
+        let (control, names) = (self.control().await?, self.names(topology));
         let ends = control::ends(&control, &names, self.options.partitions).await;
         let ends = ends.map_err(|error| self.library_error(&error))?;
         let mut left = Leftovers::default();
@@ -303,6 +310,6 @@ impl Driver for Kafka {
     async fn tear_down(&self, topology: &Topology) -> Result<(), DriverError> {
         let names = self.names(topology);
         let all: Vec<&str> = names.all.iter().map(String::as_str).collect();
-        control::delete(&self.control()?, &all).await.map_err(|error| self.library_error(&error))
+        control::delete(&self.control().await?, &all).await.map_err(|error| self.library_error(&error))
     }
 }

@@ -485,19 +485,22 @@ impl<D: Driver> Connection<D> {
             let stamp = Stamp { publisher: due.publisher as u16, sequence, intended: due.intended };
             setup.sealer.seal(payload, topic.0, stamp, Tail { sent, body_sum });
         }
-        let refused = match self.publisher.enqueue(topic, payload) {
-            Ok(Enqueued::Full) => return Ok(None),
-            Ok(Enqueued::Yes) => None,
-            Err(error) if error.kind == ErrorKind::Rejected => Some(error),
-            Err(error) => return Err(error),
-        };
         let book = &setup.books[lane.0 as usize];
         let measured = setup.measured(due.intended);
         if measured && !state.measuring.replace(true) {
             book.begin_measure(sequence);
         }
-        state.next.set(sequence + 1);
+        // Before it is handed over: a client library's thread may send it, and it may arrive, before `enqueue` returns.
         book.sent(sequence);
+        let refused = match self.publisher.enqueue(topic, payload) {
+            Ok(Enqueued::Yes) => None,
+            Err(error) if error.kind == ErrorKind::Rejected => Some(error),
+            full_or_broken => {
+                book.unsent(sequence);
+                return full_or_broken.map(|_| None);
+            }
+        };
+        state.next.set(sequence + 1);
         if let Some(error) = refused {
             book.rejected(sequence);
             self.error.get_or_insert(error);

@@ -1,0 +1,233 @@
+//! Load on what streams can do beside storing: compression, lifetimes, a key-value bucket, a mirror and sources.
+
+use crate::load::{self, Load, Plan, publish_with, read_all, sequence_of};
+use crate::mount::Mount;
+use crate::node::{Node, Peer};
+use busmark::clock::Clock;
+use busmark::prng::Prng;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Messages in flight.
+const WINDOW: usize = 64;
+/// Keys of the bucket.
+const KEYS: u64 = 20;
+/// Copies have caught up within this, ns.
+const WITHIN: u64 = 60_000_000_000;
+
+/// Origins, those that copy them, a stream of lifetimes, and a bucket, as clients make them.
+const STREAMS: [&str; 6] = [
+    r#"{"name":"A","subjects":["a.*"],"storage":"file"}"#,
+    r#"{"name":"Z","subjects":["z.*"],"storage":"file","compression":"s2"}"#,
+    r#"{"name":"T","subjects":["t.*"],"storage":"file","allow_msg_ttl":true}"#,
+    r#"{"name":"KV_B","subjects":["$KV.B.>"],"storage":"file","max_msgs_per_subject":1,"allow_rollup_hdrs":true,"deny_delete":true,"allow_direct":true,"discard":"new"}"#,
+    r#"{"name":"M","storage":"file","compression":"s2","mirror":{"name":"A"}}"#,
+    r#"{"name":"S","storage":"file","sources":[{"name":"A"},{"name":"Z","subject_transforms":[{"src":"z.*","dest":"s.{{wildcard(1)}}"}]}]}"#,
+];
+
+/// Where a message goes, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Plain,
+    Compressed,
+    /// With a lifetime of an hour.
+    Long,
+    /// With one of a second.
+    Short,
+    /// To this key of the bucket.
+    Key(u64),
+}
+
+impl Place {
+    fn of(number: u64) -> Self {
+        match number % 5 {
+            0 => Self::Plain,
+            1 => Self::Compressed,
+            2 => Self::Long,
+            3 => Self::Short,
+            _ => Self::Key(number / 5 % KEYS),
+        }
+    }
+
+    fn publish(self, peer: &mut Peer, number: u64, size: usize) {
+        let (subject, headers) = match self {
+            Self::Plain => (format!("a.{}", number % 3), ""),
+            Self::Compressed => (format!("z.{}", number % 3), ""),
+            Self::Long => (format!("t.{}", number % 3), "Nats-TTL: 1h\r\n"),
+            Self::Short => (format!("t.{}", number % 3), "Nats-TTL: 1s\r\n"),
+            Self::Key(key) => {
+                let what = match number % 7 {
+                    0 => "KV-Operation: DEL\r\n",
+                    1 => "KV-Operation: PURGE\r\nNats-Rollup: sub\r\n",
+                    _ => "",
+                };
+                (format!("$KV.B.k{key}"), what)
+            }
+        };
+        publish_with(
+            peer,
+            &subject,
+            number,
+            headers,
+            &format!("{number:010}{}", "compressible ".repeat(size)),
+        );
+    }
+}
+
+/// What was acknowledged, and what has been seen to be gone.
+#[derive(Default)]
+struct Features {
+    next: u64,
+    open: BTreeSet<u64>,
+    /// Numbers by place, with their sequences.
+    stored: BTreeMap<Place, BTreeMap<u64, u64>>,
+    expired: BTreeSet<u64>,
+}
+
+impl Features {
+    fn stored(&self, place: Place) -> impl Iterator<Item = (&u64, &u64)> {
+        self.stored.get(&place).into_iter().flatten()
+    }
+
+    /// Holds that all of a place is there, at its sequence.
+    fn hold(&self, place: Place, found: &BTreeMap<u64, u64>, at: &str) {
+        for (number, sequence) in self.stored(place) {
+            assert_eq!(found.get(number), Some(sequence), "{at}: acknowledged number {number} ({place:?})");
+        }
+    }
+
+    fn check_lifetimes(&mut self, found: &BTreeMap<u64, u64>, at: &str) {
+        self.hold(Place::Long, found, at);
+        let short: Vec<u64> = self.stored(Place::Short).map(|(number, _)| *number).collect();
+        for number in short {
+            let there = found.contains_key(&number);
+            assert!(
+                !(there && self.expired.contains(&number)),
+                "{at}: number {number}, which expired, is back"
+            );
+            if !there {
+                self.expired.insert(number);
+            }
+        }
+    }
+
+    /// Each key has one value, and none older than the last that was acknowledged.
+    fn check_bucket(&self, found: &BTreeMap<u64, u64>, at: &str) {
+        for key in 0..KEYS {
+            let place = Place::Key(key);
+            let values: Vec<u64> =
+                found.keys().copied().filter(|number| Place::of(*number) == place).collect();
+            let Some((last, _)) = self.stored(place).last() else { continue };
+            assert_eq!(values.len(), 1, "{at}: values of key {key}: {values:?}");
+            assert!(values[0] >= *last, "{at}: key {key} has {values:?}, and {last} was acknowledged");
+        }
+    }
+}
+
+/// Waits until a stream has so many messages.
+fn wait_for(node: &Node, stream: &str, count: usize, at: &str) {
+    let (mut peer, clock) = (Peer::connect(node), Clock::real());
+    loop {
+        let info = peer.ask_json(&format!("$JS.API.STREAM.INFO.{stream}"), "");
+        if info["state"]["messages"] == count {
+            return;
+        }
+        assert!(clock.now() < WITHIN, "{at}: {stream} does not come to have {count} messages: {info}");
+    }
+}
+
+impl Load for Features {
+    fn set_up(node: &Node) {
+        let mut peer = Peer::connect(node);
+        for config in STREAMS {
+            let name: serde_json::Value = serde_json::from_str(config).unwrap();
+            peer.ask_json(&format!("$JS.API.STREAM.CREATE.{}", name["name"].as_str().unwrap()), config);
+        }
+    }
+
+    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng) {
+        let mut peer = Peer::connect(node);
+        for number in self.open.iter().copied().collect::<Vec<_>>() {
+            Place::of(number).publish(&mut peer, number, 0);
+        }
+        let mut answers = 0;
+        loop {
+            while self.open.len() < WINDOW {
+                let number = self.next;
+                self.next += 1;
+                self.open.insert(number);
+                Place::of(number).publish(&mut peer, number, prng.below(200) as usize);
+            }
+            if answers == kill_after {
+                node.kill();
+            }
+            let Some((head, body)) = peer.message() else { return };
+            answers += 1;
+            let number =
+                head.split(' ').nth(1).and_then(|subject| subject.strip_prefix("in.p")?.parse().ok());
+            let number: u64 = number.unwrap_or_else(|| panic!("{head}"));
+            let sequence =
+                sequence_of(&body).unwrap_or_else(|| panic!("number {number} was refused: {body}"));
+            self.open.remove(&number);
+            self.stored.entry(Place::of(number)).or_default().insert(number, sequence);
+        }
+    }
+
+    fn check(&mut self, node: &Node, at: &str) {
+        let plain = read_all(node, "A", at);
+        let compressed = read_all(node, "Z", at);
+        self.hold(Place::Plain, &plain, at);
+        self.hold(Place::Compressed, &compressed, at);
+        self.check_lifetimes(&read_all(node, "T", at), at);
+        self.check_bucket(&read_all(node, "KV_B", at), at);
+        wait_for(node, "M", plain.len(), at);
+        assert_eq!(read_all(node, "M", at), plain, "{at}: the mirror");
+        wait_for(node, "S", plain.len() + compressed.len(), at);
+        let both: BTreeSet<u64> = plain.into_keys().chain(compressed.into_keys()).collect();
+        let sourced: BTreeSet<u64> = read_all(node, "S", at).into_keys().collect();
+        assert_eq!(sourced, both, "{at}: the sources");
+    }
+
+    fn sum_up(&self, rounds: u64) -> String {
+        let stored: usize = self.stored.values().map(BTreeMap::len).sum();
+        assert!(stored as u64 > rounds * 50, "hardly any load");
+        assert!(!self.expired.is_empty(), "nothing expired");
+        format!("{stored} stored in streams of all kinds, {} expired", self.expired.len())
+    }
+}
+
+fn kills(sync: &str, rounds: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let plan =
+        Plan { what: &format!("streams of all kinds, sync {sync}"), sync, rounds, seed: 23, messages: 3_000 };
+    load::survive::<Features>(&plan, &dir.path().join("store"), || {});
+}
+
+fn power_cuts(test: &str, rounds: u64) {
+    let Some(mut mount) = Mount::make(test, 1_024) else { return };
+    let store = mount.path.join("store");
+    let plan = Plan { what: test, sync: "always", rounds, seed: 29, messages: 2_000 };
+    load::survive::<Features>(&plan, &store, || mount.cut_power());
+}
+
+#[test]
+fn streams_of_all_kinds_survive_sigkill() {
+    kills("2m", 6);
+}
+
+#[test]
+fn streams_of_all_kinds_survive_power_cuts_with_sync_always() {
+    power_cuts("power cuts of streams of all kinds", 6);
+}
+
+#[test]
+#[ignore = "long: 100 rounds take a minute or two"]
+fn streams_of_all_kinds_survive_100_times_sigkill() {
+    kills("2m", 50);
+    kills("always", 50);
+}
+
+#[test]
+#[ignore = "long: 25 rounds take a minute"]
+fn streams_of_all_kinds_survive_25_power_cuts_with_sync_always() {
+    power_cuts("25 power cuts of streams of all kinds", 25);
+}

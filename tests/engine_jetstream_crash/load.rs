@@ -32,8 +32,8 @@ pub(crate) trait Load: Default {
     /// Holds what is there against what was promised.
     fn check(&mut self, node: &Node, at: &str);
 
-    /// What it was promised in so many rounds, which must be enough to mean anything, in words.
-    fn sum_up(&self, rounds: u64) -> String;
+    /// What it was promised in so many rounds, which must be enough to mean anything, in words. The server still runs.
+    fn sum_up(&mut self, node: &Node, rounds: u64) -> String;
 }
 
 /// Publishes, consumes, deletes, purges, and makes and deletes streams.
@@ -80,8 +80,7 @@ pub(crate) fn survive<L: Load>(plan: &Plan<'_>, store: &Path, mut then: impl FnM
         node = Node::engine(store, &options);
         promised.check(&node, &format!("seed {seed}, round {round}"));
     }
-    drop(node);
-    eprintln!("{what}: {rounds} rounds, seed {seed}, {}, 0 lost", promised.sum_up(rounds));
+    eprintln!("{what}: {rounds} rounds, seed {seed}, {}, 0 lost", promised.sum_up(&node, rounds));
 }
 
 /// The sequence that a publish acknowledgement tells.
@@ -145,7 +144,7 @@ impl Load for Promised {
         self.check_streams(node, at);
     }
 
-    fn sum_up(&self, rounds: u64) -> String {
+    fn sum_up(&mut self, _node: &Node, rounds: u64) -> String {
         let passed = self.passing.values().filter(|&&state| state == Passing::Gone).count();
         assert!(self.stored.len() as u64 > rounds * 50, "hardly any load");
         assert!(self.acknowledged.len() as u64 > rounds * 20, "hardly any acks");

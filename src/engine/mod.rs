@@ -1,5 +1,6 @@
 //! The bundled servers. They run as a process of their own (`busmark serve …`), never inside a trial.
 
+mod descriptors;
 pub mod jetstream;
 pub mod peer;
 pub mod pubsub;

@@ -1,4 +1,4 @@
-//! Disks that fail and disks that are full.
+//! Disks that fail, disks that are full, and no file descriptors left.
 
 use crate::load::sequence_of;
 use crate::mount::Mount;
@@ -89,6 +89,55 @@ fn a_failed_fsync_at_an_interval_ends_the_server() {
     assert!(!node.wait(), "it ended as if all were well");
 }
 
+/// An answer, which may be a refusal.
+fn try_json(peer: &mut Peer, subject: &str, body: &str) -> serde_json::Value {
+    serde_json::from_str(&peer.ask(subject, body)).unwrap()
+}
+
+/// Makes streams until one is refused; gives how many there are.
+fn make_streams(peer: &mut Peer) -> u64 {
+    for number in 0.. {
+        let config = format!("{{\"name\":\"S{number}\",\"subjects\":[\"s.{number}\"],\"storage\":\"file\"}}");
+        let made = try_json(peer, &format!("$JS.API.STREAM.CREATE.S{number}"), &config);
+        if !made["error"].is_null() {
+            assert_eq!(made["error"]["err_code"], 10047, "{made}");
+            return number;
+        }
+    }
+    unreachable!("there are more streams than numbers")
+}
+
+#[test]
+fn with_no_descriptors_left_streams_consumers_and_connections_are_refused_and_the_rest_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let mut node = Node::engine_limited(&store, 300);
+    let mut peer = Peer::connect(&node);
+    let streams = make_streams(&mut peer);
+    assert!(
+        (100..170).contains(&streams),
+        "{streams} streams with 300 descriptors of which 128 are kept back"
+    );
+    let consumer = "{\"stream_name\":\"S0\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\"}}";
+    let refused = try_json(&mut peer, "$JS.API.CONSUMER.DURABLE.CREATE.S0.C", consumer);
+    assert_eq!(refused["error"]["err_code"], 10023, "{refused}");
+    let others: Vec<_> = (0..200).map_while(|_| Peer::try_connect(&node)).collect();
+    assert!((30..100).contains(&others.len()), "{} further connections", others.len());
+    for number in 0..streams {
+        assert!(sequence_of(&peer.ask(&format!("s.{number}"), "stored")).is_some());
+    }
+    let log = std::fs::read_to_string(log_of(&store)).unwrap();
+    assert!(log.contains("ulimit -n"), "{log}");
+    node.kill();
+    let mut node = Node::engine_limited(&store, 300);
+    let mut peer = Peer::connect(&node);
+    for number in 0..streams {
+        let info = peer.ask_json(&format!("$JS.API.STREAM.INFO.S{number}"), "");
+        assert_eq!(info["state"]["messages"], 1, "{info}");
+    }
+    node.kill();
+}
+
 /// Fills the disk; gives how many messages were acknowledged before one was refused.
 fn fill(peer: &mut Peer) -> u64 {
     let body = "x".repeat(LARGE);
@@ -126,7 +175,7 @@ fn full_disk(sync: &str) {
         assert_eq!(peer.ask(&ack, "+ACK"), "");
     }
     assert_eq!(messages(&mut peer), stored);
-    let refused: serde_json::Value = serde_json::from_str(&peer.ask("load", &"x".repeat(LARGE))).unwrap();
+    let refused = try_json(&mut peer, "load", &"x".repeat(LARGE));
     assert_eq!(refused["error"]["err_code"], 10077);
     // Killed while full, it comes back with everything, full.
     node.kill();

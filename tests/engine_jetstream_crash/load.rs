@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Messages in flight.
-const WINDOW: u64 = 64;
+const WINDOW: usize = 64;
 
 /// A stream that comes and goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +21,57 @@ enum Passing {
     Gone,
 }
 
+/// The numbers of published messages.
+#[derive(Default)]
+pub(crate) struct Numbers {
+    next: u64,
+    /// Those without an answer.
+    pub(crate) open: BTreeSet<u64>,
+}
+
 /// A kind of load, and what it has been promised.
 pub(crate) trait Load: Default {
+    /// Bytes that a body is padded with, below this.
+    const PADDING: u64;
+
     /// Makes the streams and the consumers that it uses.
     fn set_up(node: &Node);
 
+    fn numbers(&mut self) -> &mut Numbers;
+
+    /// Publishes under the number, with so many bytes of padding.
+    fn publish(peer: &mut Peer, number: u64, padding: usize);
+
+    /// Asks for more than answers, at the beginning of a round.
+    fn begin(_peer: &mut Peer) {}
+
+    /// Notes an answer, and asks for more if it likes.
+    fn take(&mut self, peer: &mut Peer, answer: (&str, &str), prng: &mut Prng);
+
     /// Runs until the server is killed after so many answers; what it had sent by then is read, too.
-    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng);
+    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng) {
+        let mut peer = Peer::connect(node);
+        // What had no answer when the server was killed is published again under its id.
+        for &number in &self.numbers().open {
+            Self::publish(&mut peer, number, 0);
+        }
+        Self::begin(&mut peer);
+        let mut answers = 0;
+        loop {
+            let numbers = self.numbers();
+            while numbers.open.len() < WINDOW {
+                numbers.open.insert(numbers.next);
+                Self::publish(&mut peer, numbers.next, prng.below(Self::PADDING) as usize);
+                numbers.next += 1;
+            }
+            if answers == kill_after {
+                node.kill();
+            }
+            let Some((head, body)) = peer.message() else { return };
+            answers += 1;
+            self.take(&mut peer, (&head, &body), prng);
+        }
+    }
 
     /// Holds what is there against what was promised.
     fn check(&mut self, node: &Node, at: &str);
@@ -41,8 +85,7 @@ pub(crate) trait Load: Default {
 pub(crate) struct Promised {
     /// Sequences by number.
     pub(crate) stored: BTreeMap<u64, u64>,
-    /// Numbers published without an answer.
-    open: BTreeSet<u64>,
+    numbers: Numbers,
     /// Sequences whose double ack was confirmed.
     pub(crate) acknowledged: BTreeSet<u64>,
     /// Numbers whose deletion was confirmed.
@@ -52,7 +95,6 @@ pub(crate) struct Promised {
     pub(crate) purged: u64,
     asked_to_purge: u64,
     passing: BTreeMap<u64, Passing>,
-    next: u64,
 }
 
 /// What a server has to go through.
@@ -88,11 +130,6 @@ pub(crate) fn sequence_of(ack: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(ack).ok()?.get("seq")?.as_u64().filter(|&sequence| sequence > 0)
 }
 
-fn publish(peer: &mut Peer, number: u64, size: usize) {
-    let body = format!("{number:010}{}", "x".repeat(size));
-    publish_with(peer, &format!("load.{}", number % 3), number, "", &body);
-}
-
 /// Publishes under a message id, with further headers, each ended by CR LF; the answer comes to `in.pNUMBER`.
 pub(crate) fn publish_with(peer: &mut Peer, subject: &str, number: u64, headers: &str, body: &str) {
     let head = format!("NATS/1.0\r\nNats-Msg-Id: {number}\r\n{headers}\r\n");
@@ -102,6 +139,8 @@ pub(crate) fn publish_with(peer: &mut Peer, subject: &str, number: u64, headers:
 }
 
 impl Load for Promised {
+    const PADDING: u64 = 3_000;
+
     fn set_up(node: &Node) {
         let mut peer = Peer::connect(node);
         peer.ask_json(
@@ -114,53 +153,19 @@ impl Load for Promised {
         );
     }
 
-    fn run(&mut self, node: &mut Node, kill_after: u64, prng: &mut Prng) {
-        let mut peer = Peer::connect(node);
-        // What had no answer when the server was killed is published again under its id.
-        for number in self.open.iter().copied().collect::<Vec<_>>() {
-            publish(&mut peer, number, 0);
-        }
+    fn numbers(&mut self) -> &mut Numbers {
+        &mut self.numbers
+    }
+
+    fn publish(peer: &mut Peer, number: u64, padding: usize) {
+        let body = format!("{number:010}{}", "x".repeat(padding));
+        publish_with(peer, &format!("load.{}", number % 3), number, "", &body);
+    }
+
+    fn begin(peer: &mut Peer) {
         peer.publish("$JS.API.CONSUMER.MSG.NEXT.L.C", "in.m", "100000");
-        let mut answers = 0;
-        loop {
-            while (self.open.len() as u64) < WINDOW {
-                let number = self.next;
-                self.next += 1;
-                self.open.insert(number);
-                let size = prng.below(3_000) as usize;
-                publish(&mut peer, number, size);
-            }
-            if answers == kill_after {
-                node.kill();
-            }
-            let Some((head, body)) = peer.message() else { return };
-            answers += 1;
-            self.take(&mut peer, (&head, &body), prng);
-        }
     }
 
-    fn check(&mut self, node: &Node, at: &str) {
-        self.check_messages(node, at);
-        self.check_streams(node, at);
-    }
-
-    fn sum_up(&mut self, _node: &Node, rounds: u64) -> String {
-        let passed = self.passing.values().filter(|&&state| state == Passing::Gone).count();
-        assert!(self.stored.len() as u64 > rounds * 50, "hardly any load");
-        assert!(self.acknowledged.len() as u64 > rounds * 20, "hardly any acks");
-        assert!(self.purged > 1 && passed > 0, "hardly any purges");
-        format!(
-            "{} stored, {} double acks, {} deleted, purged below {}, {passed} streams gone",
-            self.stored.len(),
-            self.acknowledged.len(),
-            self.deleted.len(),
-            self.purged,
-        )
-    }
-}
-
-impl Promised {
-    /// Takes an answer, and asks for more.
     fn take(&mut self, peer: &mut Peer, (head, body): (&str, &str), prng: &mut Prng) {
         let words: Vec<&str> = head.split(' ').collect();
         let number_after =
@@ -173,7 +178,7 @@ impl Promised {
             peer.publish(ack, &format!("in.a{sequence}"), "+ACK");
         } else if let Some(number) = number_after("in.p") {
             let sequence = sequence_of(body).unwrap_or_else(|| panic!("number {number} was refused: {body}"));
-            self.open.remove(&number);
+            self.numbers.open.remove(&number);
             self.stored.insert(number, sequence);
             self.ask_for_more(peer, (number, sequence), prng);
         } else if let Some(number) = number_after("in.d") {
@@ -199,6 +204,27 @@ impl Promised {
         }
     }
 
+    fn check(&mut self, node: &Node, at: &str) {
+        self.check_messages(node, at);
+        self.check_streams(node, at);
+    }
+
+    fn sum_up(&mut self, _node: &Node, rounds: u64) -> String {
+        let passed = self.passing.values().filter(|&&state| state == Passing::Gone).count();
+        assert!(self.stored.len() as u64 > rounds * 50, "hardly any load");
+        assert!(self.acknowledged.len() as u64 > rounds * 20, "hardly any acks");
+        assert!(self.purged > 1 && passed > 0, "hardly any purges");
+        format!(
+            "{} stored, {} double acks, {} deleted, purged below {}, {passed} streams gone",
+            self.stored.len(),
+            self.acknowledged.len(),
+            self.deleted.len(),
+            self.purged,
+        )
+    }
+}
+
+impl Promised {
     fn ask_for_more(&mut self, peer: &mut Peer, (number, sequence): (u64, u64), prng: &mut Prng) {
         match prng.below(1_500) {
             0..30 => {

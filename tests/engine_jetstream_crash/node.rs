@@ -10,6 +10,8 @@ use std::time::Duration;
 /// What has not been answered within this will not be.
 const WITHIN: Duration = Duration::from_secs(30);
 
+const BUSMARK: &str = env!("CARGO_BIN_EXE_busmark");
+
 /// A server process; it ends with its owner.
 pub(crate) struct Node {
     process: Child,
@@ -24,12 +26,24 @@ impl Node {
 
     /// The same with environment variables.
     pub(crate) fn engine_with(dir: &Path, options: &[&str], env: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(BUSMARK);
+        command.envs(env.iter().copied());
+        Self::listening(command, dir, options)
+    }
+
+    /// The same with so many file descriptors at most.
+    pub(crate) fn engine_limited(dir: &Path, descriptors: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), BUSMARK]);
+        Self::listening(command, dir, &[])
+    }
+
+    fn listening(mut command: Command, dir: &Path, options: &[&str]) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log_of(dir)).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_busmark"))
+        let mut process = command
             .args(["serve", "jetstream", "--listen", "127.0.0.1:0", "-sd"])
             .arg(dir)
             .args(options)
-            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -116,6 +130,19 @@ impl Peer {
         let mut peer = Self { stream, read: Vec::new(), at: 0 };
         peer.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB in.* 1\r\n");
         peer
+    }
+
+    /// The same, if the server takes it in.
+    pub(crate) fn try_connect(node: &Node) -> Option<Self> {
+        let mut peer = Self::connect(node);
+        peer.send("PING\r\n");
+        let has = |peer: &Self, text: &str| String::from_utf8_lossy(&peer.read).contains(text);
+        while !has(&peer, "PONG\r\n") && !has(&peer, "-ERR") {
+            if !peer.fill() {
+                return None;
+            }
+        }
+        has(&peer, "PONG\r\n").then_some(peer)
     }
 
     /// Whether the socket took it.

@@ -5,6 +5,7 @@ use super::client::{Client, Identity};
 use super::error::EngineError;
 use super::server::Server;
 use super::sublist::ClientKey;
+use crate::engine::descriptors;
 use crate::engine::stream::Stream;
 use crate::engine::tls::TlsStream;
 use crate::wire::nats::append_info;
@@ -12,6 +13,9 @@ use mio::Token;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Descriptors that connections leave for reading and syncing.
+const KEPT_BACK: u64 = 64;
 
 /// Random bytes that a key is asked to sign, as nats-server gives them.
 const NONCE: usize = 11;
@@ -32,7 +36,8 @@ impl Server {
     fn welcome(&mut self, stream: mio::net::TcpStream, address: SocketAddr) -> Result<(), EngineError> {
         // Without it the client is only slower.
         let _ = stream.set_nodelay(true);
-        let full = self.hub.clients.len() >= self.settings.max_connections;
+        let full = self.hub.clients.len() >= self.settings.max_connections
+            || descriptors::are_scarce(&stream, KEPT_BACK);
         let identity = Identity {
             id: self.next_id,
             address,

@@ -116,7 +116,7 @@ pub fn api(data: &[u8]) {
 /// changes, three bytes each: where (two), and what to; one more byte cuts the file's end.
 pub fn segment(data: &[u8]) {
     let place = Place::new("segment");
-    let layout = Layout { segment_bytes: 64 << 20, journal: false };
+    let layout = Layout { segment_bytes: 64 << 20, journal: false, copies: false };
     let open = |seed| FileMedium::open(&place.0, (1, seed), layout);
     if std::fs::create_dir_all(&place.0).is_err() {
         return;

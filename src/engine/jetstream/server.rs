@@ -11,6 +11,7 @@ use super::streams::{API, Opened, Outbox, Pace, Streams, Times};
 use super::sublist::{ClientKey, Member};
 use super::syncer::{Release, Syncer};
 use crate::clock::{Clock, Nanos};
+use crate::engine::descriptors;
 use crate::engine::tls::TlsFiles;
 use crate::wire::nats::append_error;
 use mio::event::Event;
@@ -110,6 +111,8 @@ impl Bound {
     /// # Errors
     /// The port is taken, or the store can't be used.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, EngineError> {
+        // Each connection has one, and each stream: as many as there may be, as nats-server takes them.
+        descriptors::raise_limit(u64::MAX);
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(settings.listen)
             .map_err(|source| EngineError::Listen { at: settings.listen, source })?;

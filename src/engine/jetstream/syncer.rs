@@ -85,7 +85,7 @@ impl Syncer {
         if now >= self.due {
             self.due = self.interval.map_or(Nanos::MAX, |interval| now + interval.as_nanos() as Nanos);
         }
-        let work = if all || streams.upkeep_wanted() { streams.upkeep(all)? } else { Vec::new() };
+        let work = if all || streams.upkeep_wanted() { streams.upkeep(all) } else { Vec::new() };
         if work.is_empty() {
             if let Some(committer) = self.committer.as_mut().filter(|_| turned) {
                 committer.other_half_is_free = true;
@@ -253,7 +253,7 @@ impl Committer {
             Commit::Batch(at, bytes)
         } else {
             streams.batch = Vec::new();
-            Commit::Files(streams.upkeep(true)?)
+            Commit::Files(streams.upkeep(true))
         };
         self.held = std::mem::take(&mut streams.outbox);
         self.busy = true;

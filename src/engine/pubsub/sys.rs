@@ -1,6 +1,6 @@
 //! What the standard library does not offer of the operating system.
 
-#![expect(unsafe_code, reason = "signalfd, file limits and allocator statistics have no safe interface")]
+#![expect(unsafe_code, reason = "signalfd and allocator statistics have no safe interface")]
 
 use std::fs::File;
 use std::io;
@@ -26,24 +26,6 @@ pub(super) fn termination_signals() -> io::Result<File> {
             return Err(io::Error::last_os_error());
         }
         Ok(File::from_raw_fd(descriptor))
-    }
-}
-
-/// Raises the limit on open files as far as it may be, up to `wanted`; gives what it is then.
-pub(super) fn raise_file_limit(wanted: u64) -> u64 {
-    // SAFETY: both calls only read or write the struct they are given.
-    unsafe {
-        let mut limit: libc::rlimit = mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
-            return wanted;
-        }
-        if limit.rlim_cur < wanted {
-            let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0 {
-                return raised.rlim_cur;
-            }
-        }
-        limit.rlim_cur
     }
 }
 

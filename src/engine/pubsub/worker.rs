@@ -4,9 +4,9 @@ use super::door::Door;
 use super::error::EngineError;
 use super::registry::ClientKey;
 use super::state::{Engine, Founding, LONG};
-use super::sys;
 use super::together::{Arrival, Peers, Shared};
 use crate::clock::{Clock, Nanos};
+use crate::engine::descriptors;
 use crate::engine::stream::Stream;
 use mio::{Events, Poll, Token};
 use std::io;
@@ -154,7 +154,7 @@ impl Worker {
     /// Takes a connection in, if there is room, and finds the loop that serves it.
     fn let_in(&mut self, mut stream: Stream) {
         let wanted = self.engine.settings.max_clients as u64 + OWN_FILES;
-        let possible = sys::raise_file_limit(wanted).saturating_sub(OWN_FILES) as usize;
+        let possible = descriptors::raise_limit(wanted).saturating_sub(OWN_FILES) as usize;
         if self.shared.clients() >= self.engine.settings.max_clients.min(possible) {
             self.engine.out.stats.rejected += 1;
             let text = b"-ERR max number of clients reached\r\n";

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Appended bytes that are written before the tick ends.
 const WRITE_FROM: usize = 4 * 1024 * 1024;
@@ -35,7 +36,7 @@ pub(in super::super) struct FileMedium {
     /// In order; the last one is appended to, and there is always one.
     pub(super) segments: VecDeque<Segment>,
     /// The last segment.
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     /// Bytes of the last segment that the disk has promised.
     pub(super) promised: u64,
     /// Appended to the last segment, not written yet.
@@ -48,7 +49,7 @@ pub(in super::super) struct FileMedium {
     trimmed: Option<u64>,
     pub(super) unsynced: bool,
     /// Closed segments that are not synced yet.
-    pub(super) sealed: Vec<File>,
+    pub(super) sealed: Vec<Arc<File>>,
     /// Whether closed segments are to be compressed.
     compressed: bool,
     /// Closed segments that are to be compressed once they are synced.
@@ -83,7 +84,7 @@ impl FileMedium {
             layout,
             promised: segments.back().map_or(0, |segment| segment.length),
             segments,
-            file,
+            file: Arc::new(file),
             unwritten: Vec::new(),
             journal: Vec::new(),
             removed: Vec::new(),
@@ -183,7 +184,7 @@ impl FileMedium {
         self.write()?;
         let salt = self.prng.next_u64() | 1;
         let (segment, file) = Segment::create(&self.dir, next, salt, self.layout.journal)?;
-        let old = std::mem::replace(&mut self.file, file);
+        let old = std::mem::replace(&mut self.file, Arc::new(file));
         if let Some(last) = self.segments.back_mut() {
             // What was promised and not used goes back; if that fails it is only wasted.
             let _ = old.set_len(last.length);
@@ -293,7 +294,7 @@ impl FileMedium {
             let start = (at - written) as usize;
             return Ok((last && start < self.unwritten.len()).then_some(Found::Unwritten(start)));
         }
-        let file = last.then_some(&self.file);
+        let file = last.then_some(&*self.file);
         let source = Source { path: &segment.path, file, closed: !last, salt: segment.salt, length: written };
         let Some(found) = self.pages.record(source, at)? else { return Ok(None) };
         let right = match record::read(self.pages.bytes(found), segment.salt, false) {
@@ -497,19 +498,16 @@ impl FileMedium {
     }
 
     /// What is to be done beside the event loop, if there is anything: `all` is whatever can be.
-    ///
-    /// # Errors
-    /// No more descriptors.
-    pub(super) fn upkeep(&mut self, books: &Books, all: bool) -> io::Result<Option<Upkeep>> {
+    pub(super) fn upkeep(&mut self, books: &Books, all: bool) -> Option<Upkeep> {
         let summary = self.wants_summary();
         let sync = all && (self.unsynced || !self.sealed.is_empty());
         if !summary && !sync && self.to_pack.is_empty() {
-            return Ok(None);
+            return None;
         }
         let mut upkeep =
             Upkeep { dir: self.dir.clone(), files: std::mem::take(&mut self.sealed), ..Upkeep::default() };
         if std::mem::take(&mut self.unsynced) {
-            upkeep.files.push(self.file.try_clone()?);
+            upkeep.files.push(Arc::clone(&self.file));
         }
         // One at a time: syncs must not wait for all that there may be after a start.
         upkeep.to_pack = self.to_pack.pop().into_iter().collect();
@@ -519,7 +517,7 @@ impl FileMedium {
             upkeep.summary = Some(bytes);
             upkeep.superfluous = std::mem::take(&mut self.superfluous);
         }
-        Ok(Some(upkeep))
+        Some(upkeep)
     }
 }
 

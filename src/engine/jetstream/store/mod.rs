@@ -22,7 +22,7 @@ pub(super) use file::FileMedium;
 pub(super) use journal::{Journal, Origin, Position, entry as journal_entry};
 pub(super) use memory::MemoryMedium;
 pub(super) use recover::Recovered;
-pub(super) use space::{Ballast, is_full};
+pub(super) use space::{Ballast, is_full, spare_descriptors};
 pub(super) use upkeep::Upkeep;
 
 use std::io;
@@ -34,6 +34,8 @@ pub(super) struct Layout {
     pub(super) segment_bytes: u64,
     /// Whether writes go to the node's journal, too.
     pub(super) journal: bool,
+    /// Whether the messages are copies, which can be fetched again.
+    pub(super) copies: bool,
 }
 
 /// A stored message.
@@ -342,12 +344,9 @@ impl Store {
     }
 
     /// What is to be done beside the event loop; `all`: whatever can be, else what must.
-    ///
-    /// # Errors
-    /// No more descriptors.
-    pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Option<Upkeep>> {
+    pub(super) fn upkeep(&mut self, all: bool) -> Option<Upkeep> {
         match &mut self.medium {
-            Medium::Memory(_) => Ok(None),
+            Medium::Memory(_) => None,
             Medium::File(file) => file.upkeep(&self.books, all),
         }
     }

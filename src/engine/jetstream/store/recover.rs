@@ -32,6 +32,10 @@ struct Recovery {
     note: Vec<u8>,
     /// Places in `segments` whose index is missing.
     without_index: Vec<usize>,
+    /// Whether the messages are copies.
+    copies: bool,
+    /// They end at a place that was never written, so what follows is fetched again.
+    ended: bool,
 }
 
 impl Recovery {
@@ -48,11 +52,28 @@ impl Recovery {
         self.segments.push_back(segment);
     }
 
+    /// Cuts off what follows a place that was never written, from the byte `from` on. Files are written in order and
+    /// synced whole, so no sync has covered what follows either: nothing stands on it. A copy without it would keep a hole
+    /// for ever, since a stream goes on behind its last message.
+    fn end_where_unwritten(&mut self, segment: &mut Segment, bytes: &mut Vec<u8>, from: usize) {
+        let found = segment.scan(bytes, u64::MAX, |_, _| {});
+        let Some(at) = found.unwritten.filter(|&at| at >= from) else { return };
+        let (path, count) = (segment.path.display(), bytes.len() - at);
+        self.notices.push(format!(
+            "{path}: the last {count} bytes have gaps that were never written; they are copied again"
+        ));
+        bytes.truncate(at);
+        self.ended = true;
+    }
+
     /// Reads a segment. What stands before `known`'s length is counted already.
     fn read(&mut self, mut segment: Segment, known: Option<&Known>) -> io::Result<()> {
-        let bytes = segment.read_all()?;
+        let mut bytes = segment.read_all()?;
         self.scanned += bytes.len() as u64;
         let from = known.map_or(0, |known| known.length);
+        if self.copies {
+            self.end_where_unwritten(&mut segment, &mut bytes, from as usize);
+        }
         let books = &mut self.books;
         let found = segment.scan(&bytes, from, |at, message| {
             if at >= from {
@@ -81,6 +102,13 @@ impl Recovery {
         self.segments.push_back(segment);
         Ok(())
     }
+}
+
+/// Deletes a segment.
+fn remove(segment: Segment) -> io::Result<()> {
+    // Its index may never have been written.
+    let _ = fs::remove_file(index::path_of(&segment.path));
+    fs::remove_file(if segment.packed { packed::path_of(&segment.path) } else { segment.path })
 }
 
 /// The segments of a directory, in order.
@@ -157,6 +185,8 @@ impl FileMedium {
             scanned: 0,
             note: Vec::new(),
             without_index: Vec::new(),
+            copies: layout.copies,
+            ended: false,
         };
         let complete = summary.is_none();
         recovery.take(found, summary)?;
@@ -170,8 +200,8 @@ impl FileMedium {
         recovery: Recovery,
         complete: bool,
     ) -> io::Result<Recovered> {
-        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, note, without_index } =
-            recovery;
+        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, note, .. } = recovery;
+        let without_index = recovery.without_index;
         let mut prng = Prng::new(seed);
         let file = match segments.back() {
             Some(last) if !last.packed => {
@@ -249,6 +279,10 @@ impl Recovery {
     fn take(&mut self, found: Vec<Segment>, summary: Option<Summary>) -> io::Result<()> {
         let Some(summary) = summary else {
             for segment in found {
+                if self.ended {
+                    remove(segment)?;
+                    continue;
+                }
                 // A segment's name says what came before it, even if all of that is gone.
                 self.books.last = self.books.last.max(segment.first.saturating_sub(1));
                 self.read(segment, None)?;
@@ -259,11 +293,8 @@ impl Recovery {
         let begin = summary.segments.first().map_or(0, |known| known.first);
         let mut known = summary.segments.into_iter().peekable();
         for segment in found {
-            if segment.first < begin {
-                // Its index may never have been written.
-                let _ = fs::remove_file(index::path_of(&segment.path));
-                let path = if segment.packed { packed::path_of(&segment.path) } else { segment.path };
-                fs::remove_file(path)?;
+            if segment.first < begin || self.ended {
+                remove(segment)?;
                 continue;
             }
             match known.next() {

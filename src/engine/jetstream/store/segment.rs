@@ -7,6 +7,7 @@ use super::record::{self, Kind, Read};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
@@ -15,6 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) const SEGMENT_HEAD: usize = 32;
 const MAGIC: &[u8; 4] = b"BMJS";
 const VERSION: u32 = 1;
+/// Bytes that a disk writes at least.
+const SECTOR: usize = 512;
 /// Where no message is.
 const NOWHERE: u32 = u32::MAX;
 
@@ -71,6 +74,20 @@ pub(super) struct Found {
     pub(super) trimmed: u64,
     /// What was noted last.
     pub(super) note: Option<Vec<u8>>,
+    /// Where the first damaged place is that looks as if it had never been written.
+    pub(super) unwritten: Option<usize>,
+}
+
+impl Found {
+    /// Notes a damaged place of a file. A loss of power leaves zeros where what was written had not reached the disk.
+    fn damaged(&mut self, bytes: &[u8], place: Range<usize>) {
+        let mut sectors = (place.start.next_multiple_of(SECTOR)..place.end).step_by(SECTOR);
+        let zeros =
+            |from| bytes.get(from..from + SECTOR).is_some_and(|sector| sector.iter().all(|&byte| byte == 0));
+        if self.unwritten.is_none() && sectors.any(|from| from + SECTOR <= place.end && zeros(from)) {
+            self.unwritten = Some(place.start);
+        }
+    }
 }
 
 impl Segment {
@@ -230,6 +247,7 @@ impl Segment {
                 Read::BadRest(kind, sequence, length) => {
                     let end = at + length;
                     let more = end < bytes.len();
+                    found.damaged(bytes, at..end);
                     found.damage.push(format!(
                         "{}: {} at byte {at} is damaged and left out{}",
                         self.path.display(),
@@ -254,6 +272,7 @@ impl Segment {
                     Some(next) => {
                         let size = record::counted(&bytes[at..], self.salt, next - at);
                         found.lost.insert(self.end, size);
+                        found.damaged(bytes, at..next);
                         let bytes = next - at;
                         found.damage.push(format!(
                             "{}: {bytes} bytes at {at} are damaged and left out",

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "fallocate has no safe interface")]
 
+use crate::engine::descriptors;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// Bytes kept back: some 250,000 acknowledgements.
 const BALLAST: u64 = 8 * 1024 * 1024;
+
+/// Descriptors that files which stay open leave for connections, for reading and for syncing.
+const KEPT_BACK: u64 = 128;
 
 /// Has the disk promise the bytes `from..from + length` of a file, whose length does not change. Whether it could: some
 /// file systems can't promise.
@@ -39,9 +43,22 @@ pub(super) fn promise(file: &File, from: u64, length: u64) -> io::Result<bool> {
     }
 }
 
-/// Whether an error says that there is no space left.
+/// Makes sure that there are descriptors for a file that is to stay open; `dir` is any directory.
+///
+/// # Errors
+/// Too few are left (an error that is as if the disk were full), or the disk's.
+pub(in super::super) fn spare_descriptors(dir: &Path) -> io::Result<()> {
+    if descriptors::are_scarce(&File::open(dir)?, KEPT_BACK) {
+        let why = "too few file descriptors are left; raise the limit (ulimit -n)";
+        return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+    }
+    Ok(())
+}
+
+/// Whether an error says that there is no space left, or no descriptor.
 pub(in super::super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// The space that is kept back, as a file.

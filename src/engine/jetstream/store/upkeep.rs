@@ -5,13 +5,14 @@ use super::{index, packed, replace_file, space, summary, sync_dir};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Work on the files of one stream.
 #[derive(Debug, Default)]
 pub(in super::super) struct Upkeep {
     pub(super) dir: PathBuf,
     /// To be synced.
-    pub(in super::super) files: Vec<File>,
+    pub(in super::super) files: Vec<Arc<File>>,
     /// To be written after that.
     pub(super) summary: Option<Vec<u8>>,
     /// Segments to be deleted after that.
@@ -33,7 +34,7 @@ fn remove(path: &Path) -> io::Result<()> {
 
 impl Upkeep {
     /// Files to be synced and nothing else.
-    pub(in super::super) fn of_files(files: Vec<File>) -> Self {
+    pub(in super::super) fn of_files(files: Vec<Arc<File>>) -> Self {
         Self { files, ..Self::default() }
     }
 
@@ -42,7 +43,7 @@ impl Upkeep {
     /// # Errors
     /// The disk's: nothing that was acknowledged since the last sync can be promised any more.
     pub(in super::super) fn carry_out(self) -> io::Result<()> {
-        self.files.iter().try_for_each(File::sync_data)?;
+        self.files.iter().try_for_each(|file| file.sync_data())?;
         if !self.dir.as_os_str().is_empty() {
             // New segments are to be found, too.
             gone_is_fine(sync_dir(&self.dir))?;

@@ -3,6 +3,7 @@
 use super::api::{ListRequest, Request};
 use super::consumer::Consumer;
 use super::consumer_config::{AckPolicy, ConsumerConfig, ConsumerMost, DeliverPolicy};
+use super::consumer_log::ConsumerLog;
 use super::errors::ApiError;
 use super::info::ConsumerInfo;
 use super::news::News;
@@ -14,6 +15,7 @@ use super::times::duration_text;
 use super::{Streams, json};
 use crate::clock::Nanos;
 use crate::engine::jetstream::names::consumer_name;
+use crate::engine::jetstream::store::is_full;
 use crate::wire::nats::subject::overlap;
 use std::borrow::Cow;
 
@@ -300,6 +302,12 @@ impl Stream {
             return Err(ApiError::maximum_consumers());
         }
         self.check_workqueue(&config)?;
+        if let Some(Err(error)) = self.log.as_mut().map(ConsumerLog::begin) {
+            if !is_full(&error) {
+                self.failed.get_or_insert(error);
+            }
+            return Err(ApiError::insufficient_resources());
+        }
         let mut consumer = Consumer::new(name, config, unix, &mut self.store);
         consumer.active_at = request.times.now;
         consumer.begin_pause(unix);

@@ -94,7 +94,10 @@ impl Streams {
         self.check_account(&config)?;
         let stream = match self.shelf.create(self.account, config, unix) {
             Ok(stream) => stream,
-            Err(error) if is_full(&error) => return Err(ApiError::insufficient_storage()),
+            Err(error) if is_full(&error) => {
+                self.notices.push(format!("Stream '{name}' is refused: {error}"));
+                return Err(ApiError::insufficient_storage());
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(ApiError::stream_config(error.to_string()));
             }

@@ -7,13 +7,16 @@
 use super::consumer::Consumer;
 use super::consumer_config::ConsumerConfig;
 use super::ledger::Ledger;
-use crate::engine::jetstream::store::{Layout, Origin, Store, is_full, journal_entry, sync_dir};
+use crate::engine::jetstream::store::{
+    Layout, Origin, Store, is_full, journal_entry, spare_descriptors, sync_dir,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Bytes after which the file is written anew.
@@ -41,7 +44,8 @@ struct Creation {
 #[derive(Debug)]
 pub(super) struct ConsumerLog {
     path: PathBuf,
-    file: File,
+    /// `None` before the first consumer: most streams of many have none.
+    file: Option<Arc<File>>,
     salt: u64,
     length: u64,
     /// Length at which it is written anew; grows while that can't be done.
@@ -111,7 +115,7 @@ fn salt_of(bytes: &[u8], path: &Path) -> io::Result<Option<u64>> {
 }
 
 impl ConsumerLog {
-    /// Opens or makes the file. `seed` is for its salt.
+    /// Opens the file if there is one. `seed` is for the salt of a new one.
     ///
     /// # Errors
     /// The disk's, and `InvalidData` for a file that must not be touched.
@@ -122,24 +126,23 @@ impl ConsumerLog {
             other => other?,
         };
         let known = salt_of(&bytes, &path)?;
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let salt = known.unwrap_or(seed | 1);
         let mut consumers = BTreeMap::new();
         let mut notices = Vec::new();
-        let length = if known.is_some() {
-            read_all(&bytes, salt, &mut consumers, (&path, &mut notices))
-        } else {
-            file.write_all_at(&head(salt), 0)?;
-            FILE_HEAD
-        };
-        file.set_len(length as u64)?;
-        file.sync_data()?;
-        sync_dir(dir)?;
+        let (mut file, mut length) = (None, 0);
+        if known.is_some() {
+            length = read_all(&bytes, salt, &mut consumers, (&path, &mut notices)) as u64;
+            let opened = OpenOptions::new().read(true).write(true).open(&path)?;
+            opened.set_len(length)?;
+            opened.sync_data()?;
+            sync_dir(dir)?;
+            file = Some(Arc::new(opened));
+        }
         let log = Self {
             path,
             file,
             salt,
-            length: length as u64,
+            length,
             compact_from: COMPACT_FROM,
             unwritten: Vec::new(),
             unsynced: false,
@@ -185,7 +188,8 @@ impl ConsumerLog {
                 other => return other,
             }
         }
-        self.file.write_all_at(&self.unwritten, self.length)?;
+        let Some(file) = &self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        file.write_all_at(&self.unwritten, self.length)?;
         if self.journal {
             journal_entry(
                 journal,
@@ -197,6 +201,22 @@ impl ConsumerLog {
         self.length += self.unwritten.len() as u64;
         self.unwritten.clear();
         self.unsynced = true;
+        Ok(())
+    }
+
+    /// Makes the file before the first consumer, unless it is there. After that it is there even if power is lost, as
+    /// the node's journal expects.
+    ///
+    /// # Errors
+    /// The disk's; it may be full, or descriptors too few.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        let Some(dir) = self.path.parent().filter(|_| self.file.is_none()) else { return Ok(()) };
+        spare_descriptors(dir)?;
+        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&self.path)?;
+        file.write_all_at(&head(self.salt), 0)?;
+        file.sync_data()?;
+        sync_dir(dir)?;
+        (self.file, self.length) = (Some(Arc::new(file)), FILE_HEAD as u64);
         Ok(())
     }
 
@@ -217,7 +237,7 @@ impl ConsumerLog {
         file.sync_all()?;
         fs::rename(&temporary, &self.path)?;
         self.path.parent().map_or(Ok(()), sync_dir)?;
-        (self.file, self.salt) = (file, salt);
+        (self.file, self.salt) = (Some(Arc::new(file)), salt);
         self.length = all.len() as u64;
         self.compact_from = COMPACT_FROM.max(self.length * 2);
         self.unwritten.clear();
@@ -226,11 +246,8 @@ impl ConsumerLog {
     }
 
     /// The file, if something in it is not synced; the caller syncs it.
-    ///
-    /// # Errors
-    /// No more descriptors.
-    pub(super) fn take_unsynced(&mut self) -> io::Result<Option<File>> {
-        std::mem::take(&mut self.unsynced).then(|| self.file.try_clone()).transpose()
+    pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
+        self.file.clone().filter(|_| std::mem::take(&mut self.unsynced))
     }
 }
 
@@ -310,7 +327,7 @@ impl Consumer {
 mod tests {
     use super::*;
 
-    const LAYOUT: Layout = Layout { segment_bytes: 1 << 20, journal: false };
+    const LAYOUT: Layout = Layout { segment_bytes: 1 << 20, journal: false, copies: false };
 
     fn names(dir: &Path) -> (Vec<String>, Vec<String>) {
         let found = ConsumerLog::open(dir, 5, LAYOUT).unwrap();
@@ -322,6 +339,7 @@ mod tests {
         let mut log = ConsumerLog::open(dir, 5, LAYOUT).unwrap().log;
         let mut ends = Vec::new();
         for name in ["A", "B", "C"] {
+            log.begin().unwrap();
             log.created(&Consumer::bare(name, ConsumerConfig::default(), 7));
             log.flush(&mut Vec::new(), &BTreeMap::new()).unwrap();
             ends.push(log.length as usize);

@@ -160,7 +160,7 @@ impl Streams {
         let dir = &settings.store_dir;
         let refused = |error: io::Error| EngineError::Store { path: dir.clone(), why: error.to_string() };
         let always = settings.sync == SyncPolicy::Always;
-        let layout = Layout { segment_bytes: settings.segment_bytes, journal: always };
+        let layout = Layout { segment_bytes: settings.segment_bytes, journal: always, copies: false };
         let clock = Clock::real();
         let names = accounts.iter().map(|account| account.name.as_str());
         let mut shelf = Shelf::open((dir.as_path(), names), seed, layout)?;
@@ -462,20 +462,17 @@ impl Streams {
     }
 
     /// What is to be done beside the event loop; `all`: whatever is not synced is to be, too.
-    ///
-    /// # Errors
-    /// No more descriptors.
-    pub(super) fn upkeep(&mut self, all: bool) -> io::Result<Vec<Upkeep>> {
+    pub(super) fn upkeep(&mut self, all: bool) -> Vec<Upkeep> {
         let mut work = Vec::new();
         self.upkeep_wanted = false;
         for (_, stream) in &mut self.all {
-            work.extend(stream.store.upkeep(all)?);
+            work.extend(stream.store.upkeep(all));
             self.upkeep_wanted |= stream.store.wants_upkeep();
             if let Some(log) = stream.log.as_mut().filter(|_| all) {
-                work.extend(log.take_unsynced()?.map(|file| Upkeep::of_files(vec![file])));
+                work.extend(log.take_unsynced().map(|file| Upkeep::of_files(vec![file])));
             }
         }
-        Ok(work)
+        work
     }
 
     /// Notes a failure of the disk.

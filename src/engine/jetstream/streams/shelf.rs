@@ -6,7 +6,7 @@ use super::stream_config::{StorageKind, StreamConfig};
 use crate::clock::{Clock, Nanos};
 use crate::engine::jetstream::error::EngineError;
 use crate::engine::jetstream::store::{
-    FileMedium, Layout, Recovered, Store, read_checked, replace_file, sync_dir,
+    FileMedium, Layout, Recovered, Store, read_checked, replace_file, spare_descriptors, sync_dir,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -162,7 +162,8 @@ impl Shelf {
         notices: &mut Vec<String>,
     ) -> io::Result<(Stream, u64)> {
         let begin = (meta.config.first_seq, self.next_seed());
-        let Recovered { medium, books, notices: found, scanned } = FileMedium::open(dir, begin, self.layout)?;
+        let layout = Layout { copies: meta.config.origins().next().is_some(), ..self.layout };
+        let Recovered { medium, books, notices: found, scanned } = FileMedium::open(dir, begin, layout)?;
         notices.extend(found);
         let seed = self.next_seed();
         let FoundConsumers { log, consumers, notices: found } = ConsumerLog::open(dir, seed, self.layout)?;
@@ -187,6 +188,7 @@ impl Shelf {
             stream.account = account;
             return Ok(stream);
         }
+        spare_descriptors(&self.dir)?;
         let dir = self.dirs[account as usize].join(&config.name);
         if dir.exists() {
             return Err(io::Error::new(

@@ -1,6 +1,6 @@
 //! Load on what streams can do beside storing: compression, lifetimes, a key-value bucket, a mirror and sources.
 
-use crate::load::{self, Load, Numbers, Plan, publish_with, read_all, sequence_of};
+use crate::load::{self, Load, Numbers, Plan, publish_with, read, read_all, sequence_of};
 use crate::mount::Mount;
 use crate::node::{Node, Peer};
 use busmark::clock::Clock;
@@ -13,13 +13,15 @@ const KEYS: u64 = 20;
 const WITHIN: u64 = 60_000_000_000;
 
 /// Origins, those that copy them, a stream of lifetimes, and a bucket, as clients make them.
-const STREAMS: [&str; 6] = [
+const STREAMS: [&str; 8] = [
     r#"{"name":"A","subjects":["a.*"],"storage":"file"}"#,
     r#"{"name":"Z","subjects":["z.*"],"storage":"file","compression":"s2"}"#,
     r#"{"name":"T","subjects":["t.*"],"storage":"file","allow_msg_ttl":true}"#,
     r#"{"name":"KV_B","subjects":["$KV.B.>"],"storage":"file","max_msgs_per_subject":1,"allow_rollup_hdrs":true,"deny_delete":true,"allow_direct":true,"discard":"new"}"#,
     r#"{"name":"M","storage":"file","compression":"s2","mirror":{"name":"A"}}"#,
     r#"{"name":"S","storage":"file","sources":[{"name":"A"},{"name":"Z","subject_transforms":[{"src":"z.*","dest":"s.{{wildcard(1)}}"}]}]}"#,
+    r#"{"name":"Q","subjects":["q.*"],"storage":"file","retention":"workqueue"}"#,
+    r#"{"name":"V","storage":"file","sources":[{"name":"Q"}]}"#,
 ];
 
 /// Where a message goes, by its number.
@@ -27,6 +29,8 @@ const STREAMS: [&str; 6] = [
 enum Place {
     Plain,
     Compressed,
+    /// To a queue, whence it moves to another stream.
+    Queue,
     /// With a lifetime of an hour.
     Long,
     /// With one of a second.
@@ -37,12 +41,13 @@ enum Place {
 
 impl Place {
     fn of(number: u64) -> Self {
-        match number % 5 {
+        match number % 6 {
             0 => Self::Plain,
             1 => Self::Compressed,
             2 => Self::Long,
             3 => Self::Short,
-            _ => Self::Key(number / 5 % KEYS),
+            4 => Self::Queue,
+            _ => Self::Key(number / 6 % KEYS),
         }
     }
 
@@ -50,6 +55,7 @@ impl Place {
         let (subject, headers) = match self {
             Self::Plain => (format!("a.{}", number % 3), ""),
             Self::Compressed => (format!("z.{}", number % 3), ""),
+            Self::Queue => (format!("q.{}", number % 3), ""),
             Self::Long => (format!("t.{}", number % 3), "Nats-TTL: 1h\r\n"),
             Self::Short => (format!("t.{}", number % 3), "Nats-TTL: 1s\r\n"),
             Self::Key(key) => {
@@ -128,7 +134,12 @@ fn wait_for(node: &Node, stream: &str, count: usize, at: &str) {
         if info["state"]["messages"] == count {
             return;
         }
-        assert!(clock.now() < WITHIN, "{at}: {stream} does not come to have {count} messages: {info}");
+        let late = clock.now() > WITHIN;
+        assert!(
+            !late,
+            "{at}: {stream} does not come to have {count} messages: {info}\n{}",
+            node.complaints()
+        );
     }
 }
 
@@ -172,6 +183,12 @@ impl Load for Features {
         let both: BTreeSet<u64> = plain.into_keys().chain(compressed.into_keys()).collect();
         let sourced: BTreeSet<u64> = read_all(node, "S", at).into_keys().collect();
         assert_eq!(sourced, both, "{at}: the sources");
+        // An id is remembered as long as its message is in the queue, so one sent again may be there twice.
+        wait_for(node, "Q", 0, at);
+        let moved: BTreeSet<u64> = read(node, "V").into_iter().map(|(number, _)| number).collect();
+        let missing = self.stored(Place::Queue).filter(|(number, _)| !moved.contains(number));
+        let missing: Vec<_> = missing.collect();
+        assert!(missing.is_empty(), "{at}: acknowledged by the queue and nowhere: {missing:?}");
     }
 
     fn sum_up(&mut self, node: &Node, rounds: u64) -> String {

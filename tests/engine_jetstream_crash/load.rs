@@ -285,6 +285,15 @@ impl Promised {
 
 /// Numbers in a stream, none of them twice, with their sequences.
 pub(crate) fn read_all(node: &Node, stream: &str, at: &str) -> BTreeMap<u64, u64> {
+    let mut found = BTreeMap::new();
+    for (number, sequence) in read(node, stream) {
+        assert_eq!(found.insert(number, sequence), None, "{at}: number {number} is in {stream} twice");
+    }
+    found
+}
+
+/// The same in order, each as often as it is there.
+pub(crate) fn read(node: &Node, stream: &str) -> Vec<(u64, u64)> {
     let mut peer = Peer::connect(node);
     let made = peer.ask_json(
         &format!("$JS.API.CONSUMER.CREATE.{stream}"),
@@ -293,13 +302,13 @@ pub(crate) fn read_all(node: &Node, stream: &str, at: &str) -> BTreeMap<u64, u64
     let name = made["name"].as_str().unwrap().to_owned();
     let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
     assert!(peer.publish(&next, "in.c", "{\"batch\":10000000,\"no_wait\":true}"));
-    let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut found = Vec::new();
     loop {
         let (head, body) = peer.message().expect("messages, then a status");
         let Some(ack) = head.split(' ').find(|word| word.starts_with("$JS.ACK")) else { break };
         let sequence: u64 = ack.split('.').nth(5).unwrap().parse().unwrap();
         let number: u64 = body.split("\r\n\r\n").nth(1).unwrap()[..10].parse().unwrap();
-        assert_eq!(found.insert(number, sequence), None, "{at}: number {number} is in {stream} twice");
+        found.push((number, sequence));
     }
     peer.ask_json(&format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "");
     found

@@ -16,6 +16,8 @@ const BUSMARK: &str = env!("CARGO_BIN_EXE_busmark");
 pub(crate) struct Node {
     process: Child,
     pub(crate) address: SocketAddr,
+    /// The engine's log; empty for others.
+    log: PathBuf,
 }
 
 impl Node {
@@ -53,7 +55,7 @@ impl Node {
         let Some(address) = line.trim().strip_prefix("Listening on ") else {
             panic!("it does not listen: {}", std::fs::read_to_string(log_of(dir)).unwrap_or_default());
         };
-        Self { address: address.parse().unwrap(), process }
+        Self { address: address.parse().unwrap(), process, log: log_of(dir) }
     }
 
     /// A real nats-server over a directory; `None` if there is none here.
@@ -77,12 +79,18 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut node = Self { process, address };
+        let mut node = Self { process, address, log: PathBuf::new() };
         let mut lines = BufReader::new(node.process.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("Server is ready")), "nats-server does not start");
         // Its log is read on, or it would stand still once the pipe is full.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Some(node)
+    }
+
+    /// What it has said of damage.
+    pub(crate) fn complaints(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().filter(|line| !line.contains("Restored")).map(|line| format!("{line}\n")).collect()
     }
 
     /// SIGKILL, as `Child::kill` sends it.

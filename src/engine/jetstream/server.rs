@@ -340,11 +340,12 @@ impl Server {
         Ok(())
     }
 
-    /// Sends what streams have to say; whether some of it came back to them.
+    /// Sends what streams have to say; whether that gives them more to do at once.
     fn send(&mut self, mut outbox: Outbox) -> bool {
         let mut stored = Vec::new();
         outbox.drain(|to, message| self.hub.deliver_to(to, message, &mut stored));
         let Some(streams) = &mut self.streams else { return false };
+        let more = streams.made_sure_of(&mut outbox);
         if streams.outbox.is_empty() {
             streams.outbox = outbox;
         }
@@ -352,7 +353,7 @@ impl Server {
         for (key, message) in &stored {
             streams.store(*key, &message.as_publish(), self.times);
         }
-        !stored.is_empty()
+        more || !stored.is_empty()
     }
 
     fn note(&mut self, key: ClientKey, readable: bool, writable: bool) {

@@ -17,8 +17,6 @@ use std::sync::Arc;
 
 /// Appended bytes that are written before the tick ends.
 const WRITE_FROM: usize = 4 * 1024 * 1024;
-/// Sequences passed over within a segment; more begin a new one.
-const MAX_GAP: u64 = 1 << 20;
 /// Space promised ahead, at least and at most; within them half of what the segment holds.
 const AHEAD: (u64, u64) = (64 * 1024, 8 * 1024 * 1024);
 /// Bytes that are looked at to find out how long a damaged record is.
@@ -118,12 +116,9 @@ impl FileMedium {
     /// # Errors
     /// `StorageFull`; other failures end the server at the next flush.
     pub(super) fn reserve(&mut self, next: u64, rest: usize) -> io::Result<()> {
-        // Segments are named by their first sequence: one that used none can't be followed by another.
         let most = self.layout.segment_bytes.min(if self.compressed { SMALLER } else { u64::MAX });
-        let full = self.segments.back().is_none_or(|segment| {
-            next > segment.first && (segment.length >= most || next.saturating_sub(segment.end) > MAX_GAP)
-        });
-        if full {
+        let full = |segment: &Segment| segment.length >= most || segment.is_far_from(next);
+        if self.segments.back().is_none_or(|last| full(last) && last.followed_by(next).is_some()) {
             self.roll(next)?;
         }
         let length = self.segments.back().map_or(0, |segment| segment.length);
@@ -183,12 +178,12 @@ impl FileMedium {
         self.record_removals();
         self.write()?;
         let salt = self.prng.next_u64() | 1;
-        let (segment, file) = Segment::create(&self.dir, next, salt, self.layout.journal)?;
+        let first = self.segments.back().and_then(|last| last.followed_by(next)).unwrap_or(next);
+        let (segment, file) = Segment::create(&self.dir, first, salt, self.layout.journal)?;
         let old = std::mem::replace(&mut self.file, Arc::new(file));
         if let Some(last) = self.segments.back_mut() {
             // What was promised and not used goes back; if that fails it is only wasted.
             let _ = old.set_len(last.length);
-            last.pass_to(next);
             last.seal();
             if self.compressed {
                 self.to_pack.push((last.path.clone(), last.head()));
@@ -417,7 +412,8 @@ impl FileMedium {
     pub(super) fn clear(&mut self, first: u64) {
         self.removed.clear();
         self.segments.iter_mut().for_each(Segment::forget_all);
-        if self.segments.back().is_some_and(|segment| segment.length > AHEAD.0 && first > segment.first) {
+        if self.segments.back().is_some_and(|last| last.length > AHEAD.0 && last.followed_by(first).is_some())
+        {
             match self.roll(first) {
                 // Its space is wanted for something else, and comes back with the next message.
                 Err(error) if space::is_full(&error) => {}

@@ -52,18 +52,14 @@ impl Recovery {
         self.segments.push_back(segment);
     }
 
-    /// Cuts off what follows a place that was never written, from the byte `from` on. Files are written in order and
-    /// synced whole, so no sync has covered what follows either: nothing stands on it. A copy without it would keep a hole
-    /// for ever, since a stream goes on behind its last message.
-    fn end_where_unwritten(&mut self, segment: &mut Segment, bytes: &mut Vec<u8>, from: usize) {
-        let found = segment.scan(bytes, u64::MAX, |_, _| {});
-        let Some(at) = found.unwritten.filter(|&at| at >= from) else { return };
-        let (path, count) = (segment.path.display(), bytes.len() - at);
-        self.notices.push(format!(
-            "{path}: the last {count} bytes have gaps that were never written; they are copied again"
-        ));
-        bytes.truncate(at);
-        self.ended = true;
+    /// Where what was read of a copy's segment is to end, from the byte `from` on: at a place that was never written. Files
+    /// are written in order and synced whole, so no sync has covered what follows either: nothing stands on it. A copy would
+    /// keep the hole for ever, since a stream goes on behind its last message.
+    fn unwritten(&self, segment: &mut Segment, bytes: &[u8], from: u64) -> Option<usize> {
+        if self.segments.back().is_some_and(|before| before.is_short_of(segment.first)) {
+            return Some(0);
+        }
+        segment.scan(bytes, u64::MAX, |_, _| {}).unwritten.filter(|&at| at as u64 >= from)
     }
 
     /// Reads a segment. What stands before `known`'s length is counted already.
@@ -71,8 +67,18 @@ impl Recovery {
         let mut bytes = segment.read_all()?;
         self.scanned += bytes.len() as u64;
         let from = known.map_or(0, |known| known.length);
-        if self.copies {
-            self.end_where_unwritten(&mut segment, &mut bytes, from as usize);
+        if self.copies
+            && let Some(at) = self.unwritten(&mut segment, &bytes, from)
+        {
+            let (path, count) = (segment.path.display(), bytes.len() - at);
+            self.notices.push(format!(
+                "{path}: {count} bytes follow a gap that was never written; they are copied again"
+            ));
+            self.ended = true;
+            if at == 0 {
+                return remove(segment);
+            }
+            bytes.truncate(at);
         }
         let books = &mut self.books;
         let found = segment.scan(&bytes, from, |at, message| {
@@ -91,6 +97,7 @@ impl Recovery {
                 segment.forget(sequence);
             }
         }
+        // A segment's name says what came before it, even if all of that is gone, and it itself is empty.
         self.books.last = self.books.last.max(segment.end - 1);
         self.notices.extend(found.damage);
         self.removed.extend(found.removed);
@@ -283,8 +290,6 @@ impl Recovery {
                     remove(segment)?;
                     continue;
                 }
-                // A segment's name says what came before it, even if all of that is gone.
-                self.books.last = self.books.last.max(segment.first.saturating_sub(1));
                 self.read(segment, None)?;
             }
             return Ok(());

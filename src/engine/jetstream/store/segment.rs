@@ -16,8 +16,12 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) const SEGMENT_HEAD: usize = 32;
 const MAGIC: &[u8; 4] = b"BMJS";
 const VERSION: u32 = 1;
+/// Sequences passed over within a segment; more begin a new one.
+const MAX_GAP: u64 = 1 << 20;
 /// Bytes that a disk writes at least.
 const SECTOR: usize = 512;
+/// Zeros at the end of a sector that look as if it had not been written whole.
+const ZEROS: usize = 16;
 /// Where no message is.
 const NOWHERE: u32 = u32::MAX;
 
@@ -79,12 +83,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Notes a damaged place of a file. A loss of power leaves zeros where what was written had not reached the disk.
+    /// Notes a damaged place of a file. A loss of power leaves zeros where what was written had not reached the disk: up to
+    /// the end of a sector, and before that perhaps what the sector held when it was written last.
     fn damaged(&mut self, bytes: &[u8], place: Range<usize>) {
-        let mut sectors = (place.start.next_multiple_of(SECTOR)..place.end).step_by(SECTOR);
-        let zeros =
-            |from| bytes.get(from..from + SECTOR).is_some_and(|sector| sector.iter().all(|&byte| byte == 0));
-        if self.unwritten.is_none() && sectors.any(|from| from + SECTOR <= place.end && zeros(from)) {
+        let mut ends = (place.start + 1..=place.end).filter(|end| end.is_multiple_of(SECTOR));
+        let zeros = |end: usize| bytes[place.start.max(end - ZEROS)..end].iter().all(|&byte| byte == 0);
+        if self.unwritten.is_none() && ends.any(zeros) {
             self.unwritten = Some(place.start);
         }
     }
@@ -350,10 +354,28 @@ impl Segment {
         }
     }
 
+    /// Whether a sequence is too far behind its last one to stand in it.
+    pub(super) fn is_far_from(&self, next: u64) -> bool {
+        next.saturating_sub(self.end) > MAX_GAP
+    }
+
+    /// Whether a segment that was read lacks its end, if one that begins with `next` follows.
+    pub(super) fn is_short_of(&self, next: u64) -> bool {
+        matches!(self.places, Places::Here(_)) && next > self.end && !self.is_far_from(next)
+    }
+
+    /// The first sequence of the segment after this one, which names it, if it is to hold `next`: right after this one's
+    /// last, whatever is passed over, so that a segment whose end never reached the disk is noticed. `None` if it would
+    /// have the same name, for this one has used no sequence.
+    pub(super) fn followed_by(&self, next: u64) -> Option<u64> {
+        let first = if self.is_far_from(next) { next } else { self.end };
+        (first > self.first).then_some(first)
+    }
+
     /// Notes that all sequences before this one were given out, here or nowhere. Nothing is noted of a far jump: no
     /// sequence of it is asked for here.
     pub(super) fn pass_to(&mut self, end: u64) {
-        if end > self.end && end - self.end <= 1 << 20 {
+        if end > self.end && !self.is_far_from(end) {
             self.pass(end - 1);
         }
     }

@@ -375,6 +375,38 @@ fn what_follows_a_gap_that_was_never_written_is_kept_but_where_it_can_be_copied_
 }
 
 #[test]
+fn a_copy_whose_segment_is_shorter_than_it_was_ends_there_and_any_other_stream_goes_on() {
+    for (copies, kept) in [(false, 26), (true, 11)] {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { copies, ..SMALL };
+        let (mut store, _, _) = open_as(dir.path(), layout);
+        for number in 1..=30 {
+            // Some sequences are passed over between two segments.
+            let sequence = if number > 15 { number + 3 } else { number };
+            store.reserve_at(sequence, 401).unwrap();
+            store.append(&Stored { sequence, ..message("a", &[7; 400], 1) });
+        }
+        flush(&mut store);
+        drop(store);
+        let mut segments: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        segments.sort();
+        let whole = open_as(dir.path(), layout).0;
+        assert_eq!((whole.books.messages, whole.books.last), (30, 33), "passing over is no damage");
+        drop(whole);
+        // The third segment loses all but its first message.
+        let file = std::fs::OpenOptions::new().write(true).open(&segments[2]).unwrap();
+        file.set_len(600).unwrap();
+        let (mut store, notices, _) = open_as(dir.path(), layout);
+        let found = all(&mut store);
+        assert_eq!(found.len(), kept, "{notices:?}");
+        assert!(!copies || found.keys().copied().eq(1..=11), "{found:?}");
+        assert_eq!(store.append(&message("a", b"next", 2)), if copies { 12 } else { 34 });
+    }
+}
+
+#[test]
 fn a_damaged_head_or_a_later_version_is_refused_and_left_alone_and_an_empty_file_is_not_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     three(dir.path());

@@ -34,7 +34,7 @@ pub(super) struct Reader {
     /// Which of its feeds.
     pub(super) feed: usize,
     filters: Filters,
-    /// What it has come to.
+    /// What it has come to, as far as the copies are safe.
     pub(super) position: u64,
 }
 
@@ -54,11 +54,13 @@ impl Reader {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) origin: Origin,
-    key: String,
+    pub(super) key: String,
     filters: Filters,
     maps: Vec<SubjectMap>,
     /// The origin's sequence up to which all was looked at; `None` before it was there.
     pub(super) position: Option<u64>,
+    /// The same as far as the copies are safe.
+    pub(super) safe: u64,
     /// When it was last seen to be there.
     pub(super) heard: Option<Nanos>,
     /// Whether it was looked for and not there.
@@ -100,6 +102,7 @@ impl Feed {
             filters,
             maps,
             position: None,
+            safe: 0,
             heard: None,
             missing: false,
             retry_at: 0,
@@ -109,7 +112,7 @@ impl Feed {
 
     /// What the origin has to know of it.
     pub(super) fn reader(&self, stream: usize, feed: usize) -> Reader {
-        Reader { stream, feed, filters: self.filters.clone(), position: self.position.unwrap_or(0) }
+        Reader { stream, feed, filters: self.filters.clone(), position: self.safe }
     }
 
     /// Where it begins, as far as nothing was taken yet.
@@ -203,7 +206,9 @@ impl Feeds {
         self.all = config.origins().map(Feed::new).collect();
         for feed in &mut self.all {
             feed.position = self.noted.positions.get(&feed.key).copied();
-            feed.heard = before.iter().find(|old| old.key == feed.key).and_then(|old| old.heard);
+            if let Some(old) = before.iter().find(|old| old.key == feed.key) {
+                (feed.heard, feed.safe) = (old.heard, old.safe);
+            }
         }
         self.mirror = config.mirror.is_some();
     }
@@ -252,6 +257,10 @@ impl Stream {
 
     /// Finds out how far sources had come.
     pub(super) fn recall_feeds(&mut self) {
+        if self.feeds.mirror {
+            let last = self.store.books.last;
+            self.feeds.all.iter_mut().for_each(|feed| feed.safe = last);
+        }
         if self.feeds.all.is_empty() || self.feeds.mirror {
             return;
         }
@@ -267,6 +276,7 @@ impl Stream {
         }
         for feed in &mut self.feeds.all {
             feed.position = self.feeds.noted.positions.get(&feed.key).copied();
+            feed.safe = feed.position.unwrap_or(0);
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Messages on their way from streams to those that take them, a part at a time, in the tick after they were written: no
-//! copy may be there of what a crash takes away.
+//! Messages on their way from streams to those that take them, a part at a time, once they are as safe as an answer has to
+//! be: no copy may be there of what a crash takes away. A stream that retains messages only until they are copied lets them
+//! go once the copies are as safe.
 
 use super::errors::ApiError;
-use super::feed::Feed;
+use super::feed::{Feed, Reader};
 use super::info::{OriginInfo, StreamInfo};
+use super::outbox::{Copied, Outbox, Written};
 use super::stream::{Coming, Stream, Taken};
 use super::stream_config::{Retention, StreamConfig};
 use super::{Streams, Times};
@@ -67,13 +69,59 @@ impl Streams {
         self.outbox.account = target.account;
         let Some((origin, target)) = self.all.get2_mut(from, key) else { return false };
         let mut feeds = std::mem::take(&mut target.feeds);
-        let way = Way { mirror: feeds.mirror, index, key, times };
+        let way = Way { mirror: feeds.mirror, index, from, key, times };
         let more = way.copy(&mut feeds.all[index], (origin, target), &mut self.outbox);
         target.feeds = feeds;
-        // The origin may have let go of what was copied.
-        self.touch(from);
         self.touch(key);
         more
+    }
+
+    /// What was written is as safe as it has to be: streams may be copied up to there, and let go of what was copied from
+    /// them, unless somebody else needs it. Whether there was any such.
+    pub(in super::super) fn made_sure_of(&mut self, outbox: &mut Outbox) -> bool {
+        let (all, written) = outbox.take_notes();
+        for &Written { stream: (key, made), last } in &written {
+            let stream =
+                self.all.get_mut(key).filter(|stream| stream.created == made && stream.written < last);
+            let Some(stream) = stream else { continue };
+            stream.written = last;
+            self.hungry.extend(stream.readers.iter().map(|reader| reader.stream));
+        }
+        for copied in &all {
+            let Copied { origin: (from, made), target: (key, target_made), feed: index, position, .. } =
+                *copied;
+            let target = self.all.get_mut(key).filter(|target| target.created == target_made);
+            let feed = target.and_then(|target| target.feeds.all.get_mut(index));
+            let Some(feed) = feed.filter(|feed| feed.key == copied.feed_key) else { continue };
+            feed.safe = feed.safe.max(position);
+            let Some(origin) = self.all.get_mut(from).filter(|origin| origin.created == made) else {
+                continue;
+            };
+            let own = |reader: &&mut Reader| (reader.stream, reader.feed) == (key, index);
+            if let Some(reader) = origin.readers.iter_mut().find(own) {
+                reader.position = reader.position.max(position);
+            }
+            copied.taken.iter().for_each(|&sequence| origin.done_with(sequence));
+            self.touch(from);
+        }
+        !all.is_empty() || !self.hungry.is_empty()
+    }
+
+    /// Lets streams go of what was copied from them before a restart.
+    pub(super) fn let_go_of_all_copied(&mut self) {
+        for key in self.all.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            let origin = &mut self.all[key];
+            let retained = origin.config.retention != Retention::Limits;
+            let until = origin.readers.iter().map(|reader| reader.position).max().filter(|_| retained);
+            let mut at = origin.store.books.first;
+            while let Some(sequence) = origin.store.next_there(at).filter(|&next| Some(next) <= until) {
+                origin.done_with(sequence);
+                at = sequence + 1;
+            }
+            if until.is_some() {
+                self.touch(key);
+            }
+        }
     }
 
     /// Adds what the streams have come to that one takes messages from.
@@ -137,6 +185,7 @@ fn shown(feed: &Feed, lag: u64, there: bool, now: Nanos) -> OriginInfo {
 struct Way {
     mirror: bool,
     index: usize,
+    from: usize,
     key: usize,
     times: Times,
 }
@@ -146,7 +195,7 @@ impl Way {
         self,
         feed: &mut Feed,
         (origin, target): (&mut Stream, &mut Stream),
-        outbox: &mut super::Outbox,
+        outbox: &mut Outbox,
     ) -> bool {
         let known = feed.position.or(Some(target.store.books.last).filter(|&last| self.mirror && last > 0));
         let mut position = known.unwrap_or_else(|| feed.begin(&mut origin.store));
@@ -182,12 +231,12 @@ impl Way {
                 taken.push(sequence);
             }
         }
-        feed.position = Some(position);
-        let own = |reader: &&mut super::feed::Reader| reader.stream == self.key && reader.feed == self.index;
-        if let Some(reader) = origin.readers.iter_mut().find(own) {
-            reader.position = position;
+        if origin.config.retention != Retention::Limits && feed.position != Some(position) {
+            let (origin, target) = ((self.from, origin.created), (self.key, target.created));
+            let feed_key = feed.key.clone();
+            outbox.copied(Copied { origin, target, feed: self.index, feed_key, position, taken });
         }
-        taken.into_iter().for_each(|sequence| origin.done_with(sequence));
+        feed.position = Some(position);
         copied == PART.0 || bytes >= PART.1
     }
 }

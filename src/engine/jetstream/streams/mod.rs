@@ -200,6 +200,7 @@ impl Streams {
             streams.put(stream);
         }
         streams.relink();
+        streams.let_go_of_all_copied();
         streams.notices.push(format!(
             "Restored {} streams in {:.3} s",
             streams.all.len(),
@@ -392,9 +393,11 @@ impl Streams {
             };
             stream.note_feeds();
             stream.store.flush(&mut self.batch)?;
-            if stream.written < stream.store.books.last {
-                stream.written = stream.store.books.last;
-                self.hungry.extend(stream.readers.iter().map(|reader| reader.stream));
+            let last = stream.store.books.last;
+            if stream.readers.is_empty() {
+                stream.written = last;
+            } else if stream.written < last {
+                self.outbox.wrote(outbox::Written { stream: (key, stream.created), last });
             }
             if let Some(log) = &mut stream.log {
                 stream.consumers.values_mut().for_each(|consumer| log.changed(consumer));

@@ -14,11 +14,37 @@ struct Item {
     end: usize,
 }
 
-/// Messages to be sent.
+/// Messages of a stream that retains them only until others have copies, and of which one has some more now.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Key of the stream that the messages are of, and when it was made, for another may have its key later.
+    pub(super) origin: (usize, u64),
+    /// The same of the one that has the copies, and which of its feeds brought them.
+    pub(super) target: (usize, u64),
+    pub(super) feed: usize,
+    /// What that feed is of, for another may be in its place later.
+    pub(super) feed_key: String,
+    /// What that feed has come to.
+    pub(super) position: u64,
+    /// Sequences of the copied messages.
+    pub(super) taken: Vec<u64>,
+}
+
+/// How far a stream has been written that others copy.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Its key, and when it was made.
+    pub(super) stream: (usize, u64),
+    pub(super) last: u64,
+}
+
+/// Messages to be sent, and copies that the originals are to be let go for.
 #[derive(Debug, Default)]
 pub(in super::super) struct Outbox {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    copied: Vec<Copied>,
+    written: Vec<Written>,
     /// Number of the account that what is added is for.
     pub(super) account: u32,
 }
@@ -65,9 +91,23 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing is to be sent.
+    /// Notes copies: their originals may go once the copies are as safe as an answer has to be.
+    pub(super) fn copied(&mut self, copied: Copied) {
+        self.copied.push(copied);
+    }
+
+    /// Notes how far a stream has been written: it may be copied once that is as safe as an answer has to be.
+    pub(super) fn wrote(&mut self, written: Written) {
+        self.written.push(written);
+    }
+
+    pub(super) fn take_notes(&mut self) -> (Vec<Copied>, Vec<Written>) {
+        (std::mem::take(&mut self.copied), std::mem::take(&mut self.written))
+    }
+
+    /// Whether nothing waits.
     pub(in super::super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.copied.is_empty() && self.written.is_empty()
     }
 
     /// Messages that wait.

@@ -139,6 +139,7 @@ impl Shelf {
             consumer.begin_pause(unix);
             consumer.begin_pacing(&stream.config, (stream.store.books.last, now));
         }
+        stream.written = stream.store.books.last;
         stream.remember_ids(unix);
         stream.remember_lifetimes();
         stream.recall_feeds();

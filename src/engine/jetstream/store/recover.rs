@@ -207,8 +207,8 @@ impl FileMedium {
         recovery: Recovery,
         complete: bool,
     ) -> io::Result<Recovered> {
-        let Recovery { mut segments, mut books, mut notices, removed, trimmed, scanned, note, .. } = recovery;
-        let without_index = recovery.without_index;
+        let Recovery { mut segments, mut books, mut notices, .. } = recovery;
+        let Recovery { removed, trimmed, scanned, note, without_index, .. } = recovery;
         let mut prng = Prng::new(seed);
         let file = match segments.back() {
             Some(last) if !last.packed => {

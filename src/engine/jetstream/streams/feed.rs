@@ -260,8 +260,9 @@ impl Stream {
         if self.feeds.mirror {
             let last = self.store.books.last;
             self.feeds.all.iter_mut().for_each(|feed| feed.safe = last);
+            return;
         }
-        if self.feeds.all.is_empty() || self.feeds.mirror {
+        if self.feeds.all.is_empty() {
             return;
         }
         self.feeds.noted = serde_json::from_slice(self.store.noted()).unwrap_or_default();

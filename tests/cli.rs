@@ -229,6 +229,11 @@ fn a_search_for_capacity_ends_with_its_budget_goes_on_where_it_ended_and_is_no_o
         after.len()
     );
     assert!(latest.join("charts/capacity-bus.svg").is_file());
+    let page = std::fs::read_to_string(latest.join("report.html")).unwrap();
+    assert!(
+        page.contains("Capacity of bus") && page.contains("data-capacity-bus"),
+        "the curve is on the page"
+    );
     let output = capacity(dir.path(), &["--expect", "lost == 0", "--resume", kept]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("another objective"), "{}", stderr(&output));

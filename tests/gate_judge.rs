@@ -216,3 +216,33 @@ fn every_metric_is_a_column_of_the_summary_with_the_same_value() {
         assert_eq!(cell, value, "{}", metric.name);
     }
 }
+
+#[test]
+fn a_rate_that_the_generator_could_not_exceed_decides_nothing_that_hangs_on_its_being_no_higher() {
+    let at = |target: &str, percent: f64| -> Vec<TrialRecord> {
+        let mut records = trials(target, &FIVE);
+        records.iter_mut().for_each(|record| record.percent_of_ceiling = Some(percent));
+        records
+    };
+    let both = |a: f64, b: f64| [at("a", a), at("b", b)].concat();
+    // 20,000 on both sides.
+    for (expectation, a, b, answer) in [
+        ("a.publishes_per_s >= 30000", 40.0, 40.0, Answer::Fails),
+        ("a.publishes_per_s >= 30000", 90.0, 40.0, Answer::CannotBeJudged),
+        ("a.publishes_per_s >= 10000", 90.0, 40.0, Answer::Holds),
+        ("a.publishes_per_s <= 30000", 90.0, 40.0, Answer::CannotBeJudged),
+        ("a.publishes_per_s <= 10000", 90.0, 40.0, Answer::Fails),
+        ("a.publishes_per_s >= 0.5 * b.publishes_per_s", 90.0, 40.0, Answer::Holds),
+        ("a.publishes_per_s >= 0.5 * b.publishes_per_s", 40.0, 90.0, Answer::CannotBeJudged),
+        ("a.publishes_per_s >= 2 * b.publishes_per_s", 40.0, 90.0, Answer::Fails),
+        ("a.publishes_per_s >= 2 * b.publishes_per_s", 90.0, 40.0, Answer::CannotBeJudged),
+        ("a.publishes_per_s <= 0.5 * b.publishes_per_s", 40.0, 90.0, Answer::CannotBeJudged),
+        ("a.delivery_time_us_p99 <= 800", 90.0, 90.0, Answer::Fails),
+    ] {
+        let (given, reason) = one(expectation, &both(a, b));
+        assert_eq!(given, answer, "{expectation} at {a} % and {b} %: {reason}");
+        if answer == Answer::CannotBeJudged {
+            assert!(reason.contains("90 % of what the generator manages"), "{reason}");
+        }
+    }
+}

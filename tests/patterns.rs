@@ -74,6 +74,21 @@ fn records(out: &Path, said: &str) -> Vec<TrialRecord> {
 }
 
 #[test]
+fn a_closed_loop_of_messages_without_a_stamp_waits_for_nobody_in_vain() {
+    let shape = ["publishers=4", "publisher_connections=4", "subscribers=4", "topics=2", "subscribe=paired"];
+    let shape = shape.map(|key| format!("workload.{key}"));
+    let mut sets: Vec<&str> = vec!["workload.payload=1B", "workload.rate=max", "phases.measure=2s"];
+    sets.extend(shape.iter().map(String::as_str));
+    for name in ["drivers/redis-pubsub", "drivers/nats-core"] {
+        let Some(records) = run(name, &sets) else { return };
+        for record in &records {
+            let forgiven = record.notes.iter().find(|note| note.contains("window credit came back"));
+            assert_eq!(forgiven, None, "{}: {:?}", record.target, record.counts);
+        }
+    }
+}
+
+#[test]
 fn sizes_of_every_kind_reach_every_system() {
     for name in ["payload-mix", "payload-range", "payload-lognormal"] {
         let Some(records) = run(&format!("patterns/{name}"), &["phases.measure=2s"]) else { return };

@@ -203,13 +203,15 @@ fn exit(capacity: &Capacity, ending: &CapacityEnding) -> Exit {
 
 /// Says it, and draws it.
 fn tell(args: &CapacityArgs, report: &CapacityReport, dir: &std::path::Path) -> anyhow::Result<()> {
-    let charts = report.draw(dir)?;
     if args.json {
         say(&(serde_json::to_string_pretty(report)? + "\n"));
         return Ok(());
     }
     say(&report.console());
-    charts.iter().for_each(|chart| say(&format!("{}\n", chart.display())));
+    let page = dir.join("report.html");
+    if page.is_file() {
+        say(&format!("{}\n", page.display()));
+    }
     let unfinished = report.targets.iter().any(|one| one.capacity.found.is_none());
     if unfinished {
         say(&format!("To go on: busmark capacity … --resume {}\n", dir.display()));

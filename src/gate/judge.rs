@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::measure::{Grade, ReasonCode, TrialRecord};
 use crate::scenario::{Compare, Expect, Metric, MetricKind, MetricOf, Right};
 
+use super::limit::CEILING_SHARE;
 use super::rank::{MedianInterval, TRIALS_MIN, median_interval};
 use super::value::value;
 
@@ -76,6 +77,9 @@ pub struct Measured {
 pub(super) fn or_inf<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if number.is_finite() { serializer.serialize_f64(*number) } else { serializer.serialize_str("inf") }
 }
+
+/// Rates that the generator may be the limit of.
+const RATES: [&str; 3] = ["publishes_per_s", "deliveries_per_s", "bytes_per_s"];
 
 /// What is decided, before it is put beside the expectation.
 type Ruling = (Answer, String);
@@ -186,7 +190,35 @@ fn rule(expect: &Expect, trials: &[&TrialRecord], records: &[TrialRecord], place
     };
     match expect.left.metric.kind {
         MetricKind::Count => rule_counts(expect, &pairs, unusable),
-        MetricKind::Level => unusable.unwrap_or_else(|| rule_levels(expect, &pairs)),
+        MetricKind::Level => {
+            unusable.unwrap_or_else(|| unless_more(expect, rule_levels(expect, &pairs), trials, &others))
+        }
+    }
+}
+
+/// Where the generator had no more to give, a rate is "at least": what hangs on its not being higher cannot be judged.
+fn unless_more(expect: &Expect, ruling: Ruling, left: &[&TrialRecord], right: &[&TrialRecord]) -> Ruling {
+    if !RATES.contains(&expect.left.metric.name.as_str()) {
+        return ruling;
+    }
+    let wants_more = matches!(expect.compare, Compare::AtLeast | Compare::Above);
+    // Which side would change the answer if it were higher.
+    let doubtful = match (ruling.0, wants_more, &expect.right) {
+        (Answer::CannotBeJudged, ..) => return ruling,
+        (Answer::Fails, true, _) | (Answer::Holds, false, _) => left,
+        (Answer::Holds, true, Right::Times(..)) | (Answer::Fails, false, Right::Times(..)) => right,
+        (Answer::Holds, true, Right::Value(_)) | (Answer::Fails, false, Right::Value(_)) => return ruling,
+    };
+    let share = |record: &&&TrialRecord| record.percent_of_ceiling.unwrap_or(0.0) / 100.0;
+    match doubtful.iter().find(|record| share(record) >= CEILING_SHARE) {
+        None => ruling,
+        Some(record) => cannot(format!(
+            "trial {} of {} was at {:.0} % of what the generator manages here, so that more may be possible; it showed {}",
+            record.trial,
+            record.target,
+            share(&record) * 100.0,
+            ruling.1
+        )),
     }
 }
 

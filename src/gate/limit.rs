@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{ReasonCode, TrialRecord};
 
 /// From this share of its ceiling on, what is measured is the generator.
-const CEILING_SHARE: f64 = 0.85;
+pub(super) const CEILING_SHARE: f64 = 0.85;
 /// Cores that a server with one busy thread uses when that thread has nothing left; above, it has several.
 const ONE_CORE: std::ops::RangeInclusive<f64> = 0.92..=1.05;
 /// Share of all cores that leaves nothing to give.

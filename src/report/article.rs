@@ -138,8 +138,7 @@ mod tests {
             dir: "x".into(),
             manifest: Manifest { scenario: "everything".into(), ..Manifest::default() },
             headlines: headlines(&records.iter().collect::<Vec<_>>()),
-            trials: Vec::new(),
-            warnings: Vec::new(),
+            ..Loaded::default()
         }
     }
 

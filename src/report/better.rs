@@ -210,7 +210,7 @@ mod tests {
             manifest: Manifest::default(),
             headlines: headlines(&records.iter().collect::<Vec<_>>()),
             trials: records.into_iter().map(|record| Trial { record, curves: Vec::new() }).collect(),
-            warnings: Vec::new(),
+            ..Loaded::default()
         }
     }
 

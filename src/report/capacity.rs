@@ -1,13 +1,12 @@
 //! What a search for the highest rate came to, for people and for machines; and the search itself, to be taken up
 //! again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::charts::{self, OverSwept, SweptSeries};
+use super::charts::{OverSwept, SweptSeries};
 use super::error::ReportError;
-use super::folder::{CHARTS, file_name};
 use super::humanise::{self, NOT_MEASURED};
 use super::{files, manifest::SCHEMA_VERSION};
 use crate::gate::{Attempt, Capacity, Found, Rung};
@@ -15,6 +14,9 @@ use crate::measure::Quantile;
 
 /// The file in a results folder.
 const CAPACITY_JSON: &str = "capacity.json";
+
+/// Heads of the columns of a table of rates.
+pub(super) const COLUMNS: [&str; 7] = ["offered", "delivered", "met", "p50", "p99", "broker cores", ""];
 
 /// All searches of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,55 +65,66 @@ impl CapacityReport {
         files::read_json(&dir.join(CAPACITY_JSON), SCHEMA_VERSION)
     }
 
-    /// Draws the latency over load of each target into a results folder, and says where.
+    /// The same of a folder in which nothing may have been searched for.
     ///
     /// # Errors
-    /// If a chart can't be drawn or a file not be written.
-    pub fn draw(&self, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-        let folder = dir.join(CHARTS);
-        std::fs::create_dir_all(&folder).map_err(ReportError::io(&folder))?;
-        let charted = self.targets.iter().filter(|one| !one.capacity.rungs.is_empty());
-        charted
-            .map(|one| {
-                let path = folder.join(format!("capacity-{}.svg", file_name(&one.capacity.target)));
-                files::replace(&path, charts::svg(&one.chart(self))?.as_bytes())?;
-                charts::png(&one.chart(self), &path.with_extension("png"))?;
-                Ok(path)
-            })
-            .collect()
+    /// If it can't be read, or is of a later version.
+    pub(super) fn of_folder(dir: &Path) -> Result<Option<Self>, ReportError> {
+        dir.join(CAPACITY_JSON).exists().then(|| Self::open(dir)).transpose()
+    }
+
+    /// Latency and throughput over load, one chart for each target that was tried, with the target's name.
+    pub(super) fn charts(&self) -> impl Iterator<Item = (&str, OverSwept)> {
+        let tried = self.targets.iter().filter(|one| !one.capacity.rungs.is_empty());
+        tried.map(|one| (one.capacity.target.as_str(), one.chart(self)))
+    }
+
+    /// Whether an answer was found at this rate of a target, in short trials or in longer ones.
+    pub(super) fn is_answer(&self, target: &str, offered_per_s: Option<f64>) -> bool {
+        let own = |one: &&Searched| one.capacity.target == target;
+        offered_per_s.is_some()
+            && self.targets.iter().find(own).is_some_and(|one| one.capacity.rate_per_s == offered_per_s)
     }
 
     /// As text for a terminal.
     #[must_use]
     pub fn console(&self) -> String {
-        let objective = self.expects.join(" and ");
+        let objective = self.objective();
         let targets = self.targets.iter().map(|one| one.text(&objective));
         targets.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The objective in one line.
+    pub(super) fn objective(&self) -> String {
+        self.expects.join(" and ")
     }
 }
 
 impl Searched {
     fn text(&self, objective: &str) -> String {
         let mut text = format!("{}: {}\n", self.capacity.target, self.answer(objective));
-        let Capacity { low_per_s, high_per_s, limit, rungs, .. } = &self.capacity;
-        match (low_per_s, high_per_s) {
-            (Some(low), Some(high)) => {
-                let (low, high) = (humanise::rate(*low), humanise::rate(*high));
-                text += &format!("  between {low}, which every trial met, and {high}, which none met\n");
-            }
-            (Some(low), None) => text += &format!("  {} was met by every trial\n", humanise::rate(*low)),
-            _ => {}
-        }
-        if let Some(limit) = limit.as_ref().filter(|_| self.capacity.rate_per_s.is_some()) {
-            text += &format!("  in the way of more: {}: {}\n", limit.what.name(), limit.evidence);
-        }
-        if let Some(rung) = self.capacity.answer() {
-            text += &format!("  there: {}\n", self.costs(rung));
-        }
-        if !rungs.is_empty() {
-            text += &table(rungs);
+        self.facts().iter().for_each(|fact| text += &format!("  {fact}\n"));
+        if !self.capacity.rungs.is_empty() {
+            text += &table(&self.capacity.rungs);
         }
         text
+    }
+
+    /// What there is to be said besides the answer: its interval, what was in the way of more, what it costs.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let Capacity { low_per_s, high_per_s, limit, .. } = &self.capacity;
+        let interval = match (low_per_s.map(humanise::rate), high_per_s.map(humanise::rate)) {
+            (Some(low), Some(high)) => {
+                Some(format!("between {low}, which every trial met, and {high}, which none met"))
+            }
+            (Some(low), None) => Some(format!("{low} was met by every trial")),
+            _ => None,
+        };
+        let limit = limit.as_ref().filter(|_| self.capacity.rate_per_s.is_some());
+        let limit =
+            limit.map(|limit| format!("in the way of more: {}: {}", limit.what.name(), limit.evidence));
+        let there = self.capacity.answer().map(|rung| format!("there: {}", self.costs(rung)));
+        [interval, limit, there].into_iter().flatten().collect()
     }
 
     /// Latency and throughput over the rates that were offered in short trials, with the answer marked.
@@ -127,7 +140,7 @@ impl Searched {
         };
         OverSwept {
             title: format!("Latency over load: {target}, {}", report.scenario),
-            subtitle: format!("◀ the highest rate that meets {}", report.expects.join(" and ")),
+            subtitle: format!("◀ the highest rate that meets {}", report.objective()),
             key: "offered".to_owned(),
             values: short.iter().map(name).collect(),
             latency: "delivery time".to_owned(),
@@ -140,7 +153,8 @@ impl Searched {
         }
     }
 
-    fn answer(&self, objective: &str) -> String {
+    /// The answer in one sentence.
+    pub(super) fn answer(&self, objective: &str) -> String {
         let rate = self.capacity.rate_per_s.map(humanise::rate);
         let least = if self.capacity.is_at_least() { "at least " } else { "" };
         let (found, why) = (self.capacity.found, self.capacity.unfinished.as_deref());
@@ -183,26 +197,29 @@ fn micros(quantile: Option<Quantile>) -> String {
     quantile.map_or_else(|| NOT_MEASURED.to_owned(), |quantile| humanise::micros(quantile.micros()))
 }
 
+/// What was measured at a rate, column by column.
+pub(super) fn cells(rung: &Rung) -> [String; 7] {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| NOT_MEASURED.to_owned());
+    [
+        humanise::rate(rung.rate_per_s),
+        or_none(rung.deliveries_per_s.map(humanise::rate)),
+        format!("{}/{}", rung.met, rung.met + rung.missed),
+        micros(rung.delivery_time_us_p50),
+        micros(rung.delivery_time_us_p99),
+        or_none(rung.broker_cores.map(|cores| format!("{cores:.2}"))),
+        if rung.long { "longer trials".to_owned() } else { rung.why.clone() },
+    ]
+}
+
 /// The latency over load, one line for each rate.
 fn table(rungs: &[Rung]) -> String {
-    let mut text = format!(
-        "  {:>12} {:>12} {:>7} {:>10} {:>10} {:>8}\n",
-        "offered", "delivered", "met", "p50", "p99", "broker"
-    );
-    for rung in rungs {
-        let met = format!("{}/{}", rung.met, rung.met + rung.missed);
-        let cores = rung.broker_cores.map_or_else(|| NOT_MEASURED.to_owned(), |cores| format!("{cores:.2}"));
-        let note = if rung.long { "longer trials" } else { rung.why.as_str() };
-        let line = format!(
-            "  {:>12} {:>12} {met:>7} {:>10} {:>10} {cores:>8}  {note}",
-            humanise::rate(rung.rate_per_s),
-            rung.deliveries_per_s.map_or_else(|| NOT_MEASURED.to_owned(), humanise::rate),
-            micros(rung.delivery_time_us_p50),
-            micros(rung.delivery_time_us_p99),
-        );
-        text += &format!("{}\n", line.trim_end());
-    }
-    text
+    let line = |[offered, delivered, met, p50, p99, cores, note]: [String; 7]| {
+        let line =
+            format!("  {offered:>12} {delivered:>12} {met:>7} {p50:>10} {p99:>10} {cores:>12}  {note}");
+        format!("{}\n", line.trim_end())
+    };
+    let head = line(COLUMNS.map(str::to_owned));
+    head + &rungs.iter().map(|rung| line(cells(rung))).collect::<String>()
 }
 
 #[cfg(test)]
@@ -285,9 +302,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let report = report(Bottleneck::Machine);
         report.keep(dir.path()).unwrap();
-        let charts = report.draw(dir.path()).unwrap();
-        let chart = std::fs::read_to_string(&charts[0]).unwrap();
-        assert!(chart.contains("41.2 k/s ◀") && charts[0].with_extension("png").is_file());
-        assert_eq!(CapacityReport::open(dir.path()).unwrap(), report);
+        assert_eq!(CapacityReport::of_folder(dir.path()).unwrap(), Some(report.clone()));
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(CapacityReport::of_folder(elsewhere.path()).unwrap(), None);
+        let (target, chart) = report.charts().next().unwrap();
+        assert_eq!((target, chart.values), ("redis", vec!["41.2 k/s ◀".to_owned(), "42.4 k/s".to_owned()]));
+        assert!(report.is_answer("redis", Some(41_200.0)) && !report.is_answer("redis", Some(42_400.0)));
+        assert!(!report.is_answer("redis", None) && !report.is_answer("nats", Some(41_200.0)));
     }
 }

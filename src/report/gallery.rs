@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::capacity::CapacityReport;
 use super::charts::{
     self, Bars, LatencyByPercentile, OverSwept, OverTime, Panel, PercentileLine, PhaseSpan, TimeSeries,
 };
@@ -89,18 +90,18 @@ impl Picture {
 }
 
 /// All charts of a run: one over each swept key, latency and timeline for each point, throughput and
-/// loss for all of it.
+/// loss for all of it. Of a search for the highest rate: latency over load, and the points of the answers.
 #[must_use]
 pub fn pictures(run: &Loaded) -> Vec<Picture> {
     let mut points: Vec<&str> = run.headlines.iter().map(|headline| headline.point.as_str()).collect();
     points.dedup();
-    let mut all = Vec::new();
+    let mut all = over_load(run);
     for (key, chart) in swept::charts(run) {
         let stem = format!("over-{}", file_name(&key));
         all.push(Picture { stem, drawing: Drawing::OverSwept(chart) });
     }
     for (index, point) in points.iter().enumerate() {
-        if points[..index].contains(point) {
+        if points[..index].contains(point) || !is_shown(run, point) {
             continue;
         }
         let stem = |name: &str| {
@@ -118,6 +119,23 @@ pub fn pictures(run: &Loaded) -> Vec<Picture> {
         all.push(Picture { stem: "throughput-and-loss".to_owned(), drawing: Drawing::Bars(bars(run)) });
     }
     all
+}
+
+/// What a search for the highest rate found.
+fn over_load(run: &Loaded) -> Vec<Picture> {
+    let charts = run.capacity.iter().flat_map(CapacityReport::charts);
+    let picture = |(target, chart): (&str, OverSwept)| Picture {
+        stem: format!("capacity-{}", file_name(target)),
+        drawing: Drawing::OverSwept(chart),
+    };
+    charts.map(picture).collect()
+}
+
+/// Whether a point has charts of its own: of a search those that are an answer.
+fn is_shown(run: &Loaded, point: &str) -> bool {
+    let Some(search) = &run.capacity else { return true };
+    let records = run.trials.iter().map(|trial| &trial.record).filter(|record| record.point == point);
+    records.into_iter().any(|record| search.is_answer(&record.target, record.offered_per_s))
 }
 
 /// The targets of a run in the order of their first trials: a target's place is its colour in every chart.

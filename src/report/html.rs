@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::capacity::{self, CapacityReport};
 use super::compare::Comparison;
 use super::error::ReportError;
 use super::gallery::{self, Picture};
@@ -22,6 +23,7 @@ use crate::measure::TrialRecord;
 pub fn html(run: &Loaded, judgements: &[Judgement]) -> Result<String, ReportError> {
     Page::document(&run.manifest.scenario, |page| {
         page.line("quiet", &format!("{}; {}", run.manifest.started_at, console::workload(run)));
+        run.capacity.iter().for_each(|search| searched(page, search));
         figures(page, &run.headlines);
         against(page, run);
         expectations(page, judgements, "");
@@ -74,11 +76,10 @@ fn merged(runs: &[Loaded], names: &[String]) -> Loaded {
     let trials: Vec<Trial> = own.collect();
     let records: Vec<&TrialRecord> = trials.iter().map(|trial| &trial.record).collect();
     Loaded {
-        dir: Default::default(),
         manifest: runs.first().map(|run| run.manifest.clone()).unwrap_or_default(),
         headlines: summary::headlines(&records),
-        warnings: Vec::new(),
         trials,
+        ..Loaded::default()
     }
 }
 
@@ -86,16 +87,11 @@ fn merged(runs: &[Loaded], names: &[String]) -> Loaded {
 fn differences(page: &mut Page, comparison: &Comparison) {
     page.heading("What changed");
     page.line("", &comparison.legend());
-    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"What changed\" tabindex=\"0\">");
-    page.raw("<table class=\"words sortable\">\n<thead><tr><th scope=\"col\">figure</th>");
-    comparison.runs.iter().for_each(|run| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(run))));
-    page.raw("</tr></thead>\n<tbody>\n");
-    for (label, cells) in comparison.rows() {
-        page.raw(&format!("<tr><th scope=\"row\">{}</th>", escaped(&label)));
-        cells.iter().for_each(|cell| page.raw(&format!("<td>{}</td>", escaped(cell))));
-        page.raw("</tr>\n");
-    }
-    page.raw("</tbody></table></div>\n");
+    let heads: Vec<&str> =
+        std::iter::once("figure").chain(comparison.runs.iter().map(String::as_str)).collect();
+    words_table(page, "What changed", &heads, |page| {
+        comparison.rows().for_each(|(label, cells)| words_row(page, &label, &cells));
+    });
     if !comparison.warnings.is_empty() {
         page.heading("Mind");
         comparison.warnings.iter().for_each(|warning| page.line("", warning));
@@ -106,6 +102,42 @@ fn differences(page: &mut Page, comparison: &Comparison) {
 fn figures(page: &mut Page, headlines: &[Headline]) {
     table(page, headlines);
     rows::legend(headlines, &rows::rows(headlines)).iter().for_each(|line| page.line("quiet", line));
+}
+
+/// What a search for the highest rate came to, and what was measured at each rate that was tried.
+fn searched(page: &mut Page, search: &CapacityReport) {
+    for one in &search.targets {
+        let heading = format!("Capacity of {}", one.capacity.target);
+        page.heading(&heading);
+        page.line("", &one.answer(&search.objective()));
+        one.facts().iter().for_each(|fact| page.line("quiet", fact));
+        words_table(page, &heading, &capacity::COLUMNS, |page| {
+            for rung in &one.capacity.rungs {
+                let [offered, rest @ ..] = capacity::cells(rung);
+                words_row(page, &offered, &rest);
+            }
+        });
+    }
+}
+
+/// A table of words that can be sorted: its heads, and rows by `rows`.
+fn words_table(page: &mut Page, label: &str, heads: &[&str], rows: impl FnOnce(&mut Page)) {
+    page.raw(&format!(
+        "<div class=\"wide\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">",
+        escaped(label)
+    ));
+    page.raw("<table class=\"words sortable\">\n<thead><tr>");
+    heads.iter().for_each(|head| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(head))));
+    page.raw("</tr></thead>\n<tbody>\n");
+    rows(page);
+    page.raw("</tbody></table></div>\n");
+}
+
+/// A row of such a table.
+fn words_row(page: &mut Page, head: &str, cells: &[String]) {
+    page.raw(&format!("<tr><th scope=\"row\">{}</th>", escaped(head)));
+    cells.iter().for_each(|cell| page.raw(&format!("<td>{}</td>", escaped(cell))));
+    page.raw("</tr>\n");
 }
 
 fn charts(page: &mut Page, run: &Loaded) -> Result<(), ReportError> {
@@ -206,33 +238,26 @@ fn expectations(page: &mut Page, judgements: &[Judgement], of: &str) {
 /// One row per judgement: what was said, by whom, the answer, and why.
 fn judged(page: &mut Page, heading: &str, judgements: &[&Judgement]) {
     page.heading(heading);
-    let label = escaped(heading);
-    page.raw(&format!("<div class=\"wide\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">"));
-    page.raw("<table class=\"words sortable\">\n");
-    page.raw(
-        "<thead><tr><th scope=\"col\">expected</th><th scope=\"col\">of</th><th scope=\"col\">answer</th>",
-    );
-    page.raw("<th scope=\"col\">measured</th></tr></thead>\n<tbody>\n");
-    for judgement in judgements {
-        let class = match judgement.answer {
-            Answer::Holds => "holds",
-            Answer::Fails => "fails",
-            Answer::CannotBeJudged => "cannot",
-        };
-        let (answer, text) = (judgement.answer.name(), escaped(&judgement.text));
-        let place = escaped(format!("{} {}", judgement.target, judgement.point).trim_end());
-        let claim = judgement.claim.as_deref().map(|claim| match judgement.source.as_deref() {
-            Some(source) => format!("{} ({})<br>", escaped(claim), escaped(source)),
-            None => format!("{}<br>", escaped(claim)),
-        });
-        let claim = claim.unwrap_or_default();
-        page.raw(&format!("<tr><th scope=\"row\">{claim}<code>{text}</code></th><td>{place}</td>"));
-        page.raw(&format!(
-            "<td class=\"{class}\">{answer}</td><td>{}</td></tr>\n",
-            escaped(&judgement.reason)
-        ));
-    }
-    page.raw("</tbody></table></div>\n");
+    words_table(page, heading, &["expected", "of", "answer", "measured"], |page| {
+        judgements.iter().for_each(|judgement| judgement_row(page, judgement));
+    });
+}
+
+fn judgement_row(page: &mut Page, judgement: &Judgement) {
+    let class = match judgement.answer {
+        Answer::Holds => "holds",
+        Answer::Fails => "fails",
+        Answer::CannotBeJudged => "cannot",
+    };
+    let (answer, text) = (judgement.answer.name(), escaped(&judgement.text));
+    let place = escaped(format!("{} {}", judgement.target, judgement.point).trim_end());
+    let claim = judgement.claim.as_deref().map(|claim| match judgement.source.as_deref() {
+        Some(source) => format!("{} ({})<br>", escaped(claim), escaped(source)),
+        None => format!("{}<br>", escaped(claim)),
+    });
+    let claim = claim.unwrap_or_default();
+    page.raw(&format!("<tr><th scope=\"row\">{claim}<code>{text}</code></th><td>{place}</td>"));
+    page.raw(&format!("<td class=\"{class}\">{answer}</td><td>{}</td></tr>\n", escaped(&judgement.reason)));
 }
 
 /// The brokers, with the settings that were in force.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::capacity::CapacityReport;
 use super::error::ReportError;
 use super::files;
 use super::folder::{MANIFEST, PERCENTILES_CSV, ResultsFolder, SUMMARY_CSV, SUMMARY_JSON};
@@ -14,7 +15,7 @@ use crate::measure::TrialRecord;
 use crate::scenario::Scenario;
 
 /// A results folder read back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Loaded {
     /// Where it is.
     pub dir: PathBuf,
@@ -26,6 +27,8 @@ pub struct Loaded {
     pub headlines: Vec<Headline>,
     /// What a reader has to know of the folder's state: unfinished, edited, incomplete.
     pub warnings: Vec<String>,
+    /// The search for the highest rate whose trials these are, if they are one's.
+    pub capacity: Option<CapacityReport>,
 }
 
 impl Loaded {
@@ -63,7 +66,8 @@ impl ResultsFolder {
         if headlines != summary.headlines {
             warnings.push(format!("the headlines of {SUMMARY_JSON} are not those of its trials; taken anew"));
         }
-        Ok(Loaded { dir: dir.to_owned(), manifest, trials, headlines, warnings })
+        let capacity = CapacityReport::of_folder(dir)?;
+        Ok(Loaded { dir: dir.to_owned(), manifest, trials, headlines, warnings, capacity })
     }
 }
 

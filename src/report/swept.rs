@@ -116,8 +116,7 @@ mod tests {
             dir: "x".into(),
             manifest: Manifest { points, ..Manifest::default() },
             headlines: headlines(&records.iter().collect::<Vec<_>>()),
-            trials: Vec::new(),
-            warnings: Vec::new(),
+            ..Loaded::default()
         }
     }
 

@@ -25,6 +25,7 @@ static SHIPPED: &[Shipped] = shipped![
     "redis-vs-jetstream",
     "systems",
     "article/crossover",
+    "article/crossover-above",
     "article/dual-write",
     "article/iot-alerts",
     "article/jetstream-ack",

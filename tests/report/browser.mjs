@@ -1,10 +1,11 @@
-// Looks at reports as a person would. Arguments: chromium, a run over time, a wide sweep, a folder for screenshots.
+// Looks at reports as a person would. Arguments: chromium, a run over time, a wide sweep, a search for the highest rate, a
+// folder for screenshots.
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [program, overTime, wide, pictures] = process.argv.slice(2);
+const [program, overTime, wide, searched, pictures] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu"] });
 let passed = 0, failed = 0;
@@ -34,7 +35,7 @@ const open = async (folder, { width = 1280, height = 900, scheme = "light", scri
 };
 const points = (page) => page.evaluate(() => [...document.querySelectorAll("figure[data-plots]")].flatMap((figure) => JSON.parse(document.getElementById(figure.dataset.plots).textContent).map((plot) => plot.lines.map((line) => line.points.length))));
 
-for (const [name, folder] of [["over-time", overTime], ["wide", wide]]) {
+for (const [name, folder] of [["over-time", overTime], ["wide", wide], ["searched", searched]]) {
   for (const scheme of ["light", "dark"]) {
     await check(`${name}, ${scheme}: nothing goes wrong, nobody is asked for anything`, async () => {
       const { page, heard, done } = await open(folder, { scheme });
@@ -130,6 +131,16 @@ await check("the table is sorted by keyboard, and says so", async () => {
   const down = await keys();
   must(down.every((v, i) => i === 0 || down[i - 1] >= v), `descending: ${down}`);
   must(/sorted by offered, descending/.test(await page.locator("#said").textContent()), "it isn't said");
+  await done();
+});
+
+await check("a search shows its answer first, and every rate that was tried", async () => {
+  const { page, done } = await open(searched);
+  const heading = page.locator("h2").first();
+  must((await heading.textContent()) === "Capacity of bus-1", `first comes ${await heading.textContent()}`);
+  const tried = await page.locator('[aria-label="Capacity of bus-1"] tbody tr').count();
+  must(tried >= 2, `${tried} rates`);
+  must((await page.locator('figure[data-plots="data-capacity-bus-1"]').count()) === 1, "no latency over load");
   await done();
 });
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataBroker};
 use tokio::time::{interval, timeout};
 
 use super::Names;
@@ -156,7 +157,20 @@ pub struct Known {
 pub async fn who(url: &str, within: Duration) -> Result<Known, String> {
     let control = ask(url)?;
     let known = metadata(&control, within).await.map_err(|error| error.to_string())?;
-    Ok(Known { broker: known.orig_broker_id(), brokers: known.brokers().len() })
+    Ok(Known { broker: answered_by(&known, url), brokers: known.brokers().len() })
+}
+
+/// The broker that answered at `url`. While the library knows only the address that it was given, it says -1 for it:
+/// then it is the one that is said to be there.
+fn answered_by(known: &Metadata, url: &str) -> i32 {
+    let is_there = |broker: &&MetadataBroker| {
+        let place = format!("kafka://{}:{}", broker.host(), broker.port());
+        url.split(',').any(|part| part.trim().trim_end_matches('/') == place)
+    };
+    match known.orig_broker_id() {
+        -1 => known.brokers().iter().find(is_there).map_or(-1, MetadataBroker::id),
+        number => number,
+    }
 }
 
 /// The settings in effect of the broker at `url`, those of `names`.
@@ -166,7 +180,7 @@ pub async fn who(url: &str, within: Duration) -> Result<Known, String> {
 pub async fn settings(url: &str, within: Duration, names: &[&str]) -> Result<Vec<(String, String)>, String> {
     let control = ask(url)?;
     let known = metadata(&control, within).await.map_err(|error| error.to_string())?;
-    let broker = [ResourceSpecifier::Broker(known.orig_broker_id())];
+    let broker = [ResourceSpecifier::Broker(answered_by(&known, url))];
     let told = control.describe_configs(&broker, &within_limit()).await.map_err(|error| error.to_string())?;
     let resource = told.into_iter().next().ok_or("it tells nothing of itself")?;
     let resource = resource.map_err(|code| code.to_string())?;

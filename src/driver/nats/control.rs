@@ -21,6 +21,10 @@ const CONCURRENT_REQUESTS: usize = 32;
 /// How long the server keeps an ordered consumer that nobody asks.
 const ORDERED_KEPT: std::time::Duration = std::time::Duration::from_secs(300);
 
+/// How long creating may take: in a cluster it is answered once a leader is elected, by the server after 4 to 9 s where
+/// the first candidate is not, and a machine that starts many replicas at once is busy.
+const CREATED_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Error code of the server for a stream that doesn't exist.
 const STREAM_NOT_FOUND: u64 = 10059;
 
@@ -149,12 +153,14 @@ impl Control {
             num_replicas: usize::from(self.options.replicas.max(1)),
             ..stream::Config::default()
         };
-        self.context.create_stream(config).await.map_err(|error| self.fatal("create the stream", error))?;
+        let mut context = self.context.clone();
+        context.set_timeout(CREATED_WITHIN);
+        context.create_stream(config).await.map_err(|error| self.fatal("create the stream", error))?;
         // Ordered consumers are made when somebody subscribes.
         let durable =
             if self.options.consumer == ConsumerKind::Ordered { 0 } else { self.topology.receivers() };
         futures_util::stream::iter(0..durable)
-            .map(|receiver| self.create_consumer(receiver))
+            .map(|receiver| self.create_consumer(&context, receiver))
             .buffer_unordered(CONCURRENT_REQUESTS)
             .try_collect()
             .await
@@ -232,15 +238,15 @@ impl Control {
         (1..self.topology.topics).all(|topic| copies(topic) == first).then_some(first)
     }
 
-    async fn create_consumer(&self, receiver: u32) -> Result<(), DriverError> {
+    async fn create_consumer(&self, context: &Context, receiver: u32) -> Result<(), DriverError> {
         let created = match self.options.consumer {
             ConsumerKind::Pull | ConsumerKind::Ordered => {
                 let config = self.pull_config(receiver);
-                self.context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
+                context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
             }
             ConsumerKind::Push => {
                 let config = self.push_config(receiver);
-                self.context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
+                context.create_consumer_on_stream(config, self.stream()).await.map(|_| ())
             }
         };
         created.map_err(|error| self.fatal("create a consumer", error))

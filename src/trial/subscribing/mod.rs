@@ -3,6 +3,7 @@
 mod connection;
 mod receivers;
 mod thread;
+mod turns;
 
 pub(super) use receivers::{place, receivers_on};
 pub(super) use thread::{Share, SubscribingReport, spawn};

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::super::setup::Setup;
 use super::super::signal::Totals;
+use super::turns::Turns;
 use crate::clock::Nanos;
 use crate::driver::Delivery;
 use crate::measure::{
     Arrival, CountingLedger, DeliveryRecorder, DeliveryRest, Heard, Judging, LedgerSums, MessageId, Opened,
     ReceiverLedger, Silence, SlowMessage, StampError,
 };
-use crate::scenario::{self, LaneId, Topology};
+use crate::scenario::{self, LaneId, TopicId, Topology};
 
 /// Which subscribing connections go to which of `threads` threads. All members of a work queue's group stay
 /// on one thread, since they share a ledger.
@@ -94,7 +95,8 @@ pub(in crate::trial) struct Receivers {
     advanced: Vec<u64>,
     batch: Batch,
     gaps: u64,
-    turn: u32,
+    /// Where publishers wait for the slowest receiver and messages carry no stamp.
+    turns: Option<Turns>,
     unidentified: u64,
 }
 
@@ -130,7 +132,7 @@ impl Receivers {
             setup: Arc::clone(setup),
             batch: Batch::default(),
             gaps: 0,
-            turn: 0,
+            turns: (closed_loop && !setup.stamped).then(|| Turns::new(&setup.topology)),
             unidentified: 0,
         }
     }
@@ -157,7 +159,7 @@ impl Receivers {
                 self.batch.arrived += 1;
                 self.batch.bytes += delivery.payload.len() as u64;
                 self.recorder.delivered(index, self.setup.times(received, None), received);
-                self.credit_uncounted(index);
+                self.credit_uncounted(index, delivery.topic);
                 return;
             }
         };
@@ -235,11 +237,10 @@ impl Receivers {
         }
     }
 
-    /// Without a stamp nobody knows whose message it was: the connections take turns.
-    fn credit_uncounted(&mut self, index: usize) {
-        if self.closed_loop {
-            self.turn = (self.turn + 1) % self.setup.topology.publisher_connections;
-            self.credit(index, self.turn, 1);
+    /// Without a stamp nobody knows whose message it was: the topic's connections take turns.
+    fn credit_uncounted(&mut self, index: usize, topic: TopicId) {
+        if let Some(connection) = self.turns.as_mut().and_then(|turns| turns.next(index, topic)) {
+            self.credit(index, connection, 1);
         }
     }
 

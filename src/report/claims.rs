@@ -77,7 +77,7 @@ fn totals(found: &[(&str, Judgement)]) -> String {
     let answered = found.iter().filter(|(_, judgement)| judgement.answer != Answer::CannotBeJudged);
     let decided: BTreeSet<&str> = answered.map(|(_, judgement)| origin(judgement)).collect();
     format!(
-        "{} hold, {} fail, {} cannot be judged here; of {} claims {} came to an answer.\n",
+        "{} hold, {} fail, {} cannot be judged here; of {} sources {} came to an answer.\n",
         count(Answer::Holds),
         count(Answer::Fails),
         count(Answer::CannotBeJudged),
@@ -142,7 +142,7 @@ mod tests {
         );
         assert!(rows[1].contains("| **fails** | lost is 2 in trial 1, not == 0 |"), "{}", rows[1]);
         assert!(text.contains("on A, 2 cores, S, by busmark"), "{text}");
-        let totals = "1 hold, 1 fail, 0 cannot be judged here; of 2 claims 2 came to an answer.\n";
+        let totals = "1 hold, 1 fail, 0 cannot be judged here; of 2 sources 2 came to an answer.\n";
         assert!(text.ends_with(totals), "{text}");
     }
 

@@ -90,6 +90,11 @@ pub fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
         log.line(line)?;
     }
     log.line(&format!("Listening for client connections on {}", bound.address()))?;
+    if let Some(web) = bound.websocket() {
+        let scheme =
+            if settings.websocket.as_ref().is_some_and(|web| web.tls.is_some()) { "wss" } else { "ws" };
+        log.line(&format!("Listening for websocket clients on {scheme}://{web}"))?;
+    }
     log.line("Server is ready")?;
     let watched = bound.monitor();
     if let Some(monitor) = watched {

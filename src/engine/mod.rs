@@ -6,5 +6,6 @@ pub mod peer;
 pub mod pubsub;
 mod stream;
 mod tls;
+mod websocket;
 
 pub use tls::{TlsError, TlsFiles};

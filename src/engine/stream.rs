@@ -1,6 +1,7 @@
 //! A client's connection, whatever it runs over.
 
 use super::tls::TlsStream;
+use super::websocket::WebSocketStream;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
@@ -17,6 +18,8 @@ pub(super) enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
+    /// WebSocket over TCP or TLS.
+    WebSocket(Box<WebSocketStream>),
 }
 
 impl Stream {
@@ -29,6 +32,7 @@ impl Stream {
             Self::Tcp(stream) => stream.read(buf),
             Self::Unix(stream) => stream.read(buf),
             Self::Tls(stream) => stream.read(buf),
+            Self::WebSocket(stream) => stream.read(buf),
         }
     }
 
@@ -42,6 +46,7 @@ impl Stream {
             (Self::Tcp(stream), _) => stream.write_vectored(slices),
             (Self::Unix(stream), _) => stream.write_vectored(slices),
             (Self::Tls(stream), _) => stream.write(slices),
+            (Self::WebSocket(stream), _) => stream.write(slices),
         }
     }
 
@@ -52,23 +57,37 @@ impl Stream {
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
             Self::Tls(stream) => stream.push(),
+            Self::WebSocket(stream) => stream.push(),
             Self::Tcp(_) | Self::Unix(_) => Ok(()),
         }
     }
 
     /// Whether an encrypting layer holds bytes back.
     pub(super) fn holds_back(&self) -> bool {
-        matches!(self, Self::Tls(stream) if stream.holds_back())
+        match self {
+            Self::Tls(stream) => stream.holds_back(),
+            Self::WebSocket(stream) => stream.holds_back(),
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
     }
 
-    /// Whether the ends have not agreed yet on how to encrypt.
+    /// Whether the ends have not agreed yet on how to speak.
     pub(super) fn is_handshaking(&self) -> bool {
-        matches!(self, Self::Tls(stream) if stream.is_handshaking())
+        match self {
+            Self::Tls(stream) => stream.is_handshaking(),
+            Self::WebSocket(stream) => stream.is_handshaking(),
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
+    }
+
+    /// Whether messages of WebSocket carry the bytes.
+    pub(super) fn is_websocket(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
     }
 
     /// Whether a read that does not fill its buffer says that nothing is left.
     pub(super) fn short_read_is_last(&self) -> bool {
-        !matches!(self, Self::Tls(_))
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     /// Starts to listen for readiness, edge by edge.
@@ -92,6 +111,7 @@ impl Stream {
             Self::Tcp(stream) => stream,
             Self::Unix(stream) => stream,
             Self::Tls(stream) => stream.socket(),
+            Self::WebSocket(stream) => stream.below_mut().source(),
         }
     }
 }
@@ -116,6 +136,7 @@ impl Stream {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.plain(),
             Self::Unix(_) => return true,
+            Self::WebSocket(stream) => return stream.below().is_local(),
         };
         tcp.peer_addr().is_ok_and(|address| address.ip().is_loopback())
     }
@@ -125,6 +146,7 @@ impl Stream {
         let tcp = match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.plain(),
+            Self::WebSocket(stream) => return stream.below().place(),
             Self::Unix(stream) => {
                 let local = stream.local_addr().ok();
                 let path = local.as_ref().and_then(|address| address.as_pathname());

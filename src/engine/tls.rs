@@ -71,6 +71,7 @@ impl TlsFiles {
 pub(super) struct TlsStream {
     socket: TcpStream,
     tls: ServerConnection,
+    heard: bool,
 }
 
 impl TlsStream {
@@ -79,12 +80,26 @@ impl TlsStream {
     /// # Errors
     /// The configuration can't be used.
     pub(super) fn new(socket: TcpStream, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self { socket, tls: ServerConnection::new(config)? })
+        Ok(Self { socket, tls: ServerConnection::new(config)?, heard: false })
     }
 
     /// The connection below.
     pub(super) fn socket(&mut self) -> &mut TcpStream {
         &mut self.socket
+    }
+
+    /// Whether the client has sent anything.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Writes bytes as they are, before anything is encrypted.
+    ///
+    /// # Errors
+    /// As `write(2)`; `WriteZero` if the socket does not take all of them.
+    pub(super) fn say_in_plain(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.socket.write(bytes)?;
+        if written == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     /// The connection below, to be looked at.
@@ -102,6 +117,7 @@ impl TlsStream {
             if self.tls.read_tls(&mut self.socket)? == 0 {
                 return Ok(0);
             }
+            self.heard = true;
             let processed = self.tls.process_new_packets();
             // Answers of the handshake, or the alert that says what was wrong.
             let pushed = self.push();

@@ -2,6 +2,7 @@
 //! and, where there is one, with a real nats-server over the same file: both have to say the same.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -207,7 +208,7 @@ fn a_key_signs_the_nonce_of_its_own_connection() {
 }
 
 /// A certificate for 127.0.0.1 that vouches for itself, and its key.
-fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
+pub(super) fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
@@ -220,6 +221,28 @@ fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
         .expect("openssl is needed to make a certificate");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     (cert, key)
+}
+
+/// Encrypts a connection to who shows this certificate, and shows it too if its key is given.
+pub(super) fn secured(
+    stream: TcpStream,
+    cert: &Path,
+    key: Option<&Path>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.unwrap().with_root_certificates(roots);
+    let config = match key {
+        Some(key) => {
+            let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
 #[test]
@@ -237,20 +260,7 @@ fn an_encrypted_connection_carries_what_a_plain_one_does_and_a_plain_one_nothing
             let (peer, info) = server.greet();
             assert_eq!((&info["tls_required"], info["tls_verify"] == true), (&true.into(), verify));
             let mut said = Vec::new();
-            let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(&cert).unwrap()).unwrap();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-            let builder = builder.unwrap().with_root_certificates(roots);
-            let config = if verify {
-                let chain = vec![CertificateDer::from_pem_file(&cert).unwrap()];
-                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&key).unwrap()).unwrap()
-            } else {
-                builder.with_no_client_auth()
-            };
-            let name = ServerName::try_from("127.0.0.1").unwrap();
-            let tls = ClientConnection::new(Arc::new(config), name).unwrap();
-            let mut stream = StreamOwned::new(tls, peer.stream);
+            let mut stream = secured(peer.stream, &cert, verify.then_some(&*key));
             // More than a record, a socket's buffer and a read take.
             let body = "x".repeat(900_000);
             write!(stream, "{}SUB big 1\r\nPUB big {}\r\n{body}\r\nPING\r\n", connect(""), body.len())

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod doors;
 #[path = "../shared/jetstream_engine.rs"]
 mod jetstream_engine;
 mod monitor;

@@ -1,6 +1,6 @@
 //! Accounts, users, and what each user may do.
 
-use crate::wire::nats::subject::{covers, has_wildcard, matches};
+use crate::wire::nats::subject::{covers, has_wildcard, is_valid_pattern, matches};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,16 @@ pub struct Rule {
     pub queue: Option<String>,
 }
 
+impl Rule {
+    /// Reads a subject, with a queue group behind it or without; `None` if it is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let (subject, queue) = (words.next().unwrap_or_default(), words.next().map(str::to_owned));
+        let whole = words.next().is_none() && is_valid_pattern(subject.as_bytes());
+        whole.then(|| Self { subject: subject.to_owned(), queue })
+    }
+}
+
 /// What is allowed and what is not; what is denied is so even if it is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -92,6 +102,11 @@ pub struct Responses {
     pub most: Option<u64>,
     /// How long after the question; `None` is for ever.
     pub within: Option<Duration>,
+}
+
+impl Responses {
+    /// Answers to one question, if nothing is said of how many.
+    pub const USUAL: Self = Self { most: Some(1), within: Some(Duration::from_secs(120)) };
 }
 
 /// What a user may do.

@@ -16,6 +16,8 @@ pub(super) struct Admission {
     pub(super) permissions: Option<Arc<Permissions>>,
     /// The user's name or key, as the monitoring shows it.
     pub(super) user: String,
+    /// When it has to go again, in seconds since 1970.
+    pub(super) expires: Option<u64>,
 }
 
 /// Compares in a time that depends on the lengths only.
@@ -25,7 +27,7 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// Whether the owner of a public key has signed the nonce.
-fn signed(key: &str, nonce: &str, signature: &str) -> bool {
+pub(super) fn signed(key: &str, nonce: &str, signature: &str) -> bool {
     let bytes = signature.as_bytes();
     let decoded = BASE64URL_NOPAD.decode(bytes).or_else(|_| BASE64.decode(bytes));
     let (Ok(signature), Ok(key)) = (decoded, KeyPair::from_public_key(key)) else { return false };
@@ -33,7 +35,8 @@ fn signed(key: &str, nonce: &str, signature: &str) -> bool {
 }
 
 fn admission(user: &User) -> Admission {
-    Admission { account: user.account, permissions: user.permissions.clone(), user: user.name.clone() }
+    let (permissions, user_name) = (user.permissions.clone(), user.name.clone());
+    Admission { account: user.account, permissions, user: user_name, expires: None }
 }
 
 impl Credentials {

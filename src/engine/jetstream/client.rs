@@ -96,6 +96,10 @@ pub(super) struct Client {
     pub(super) ways: Ways,
     /// Whether it has shown who it is, or nobody asks.
     pub(super) authorised: bool,
+    /// When it has to go again, in seconds since 1970.
+    pub(super) expires: Option<u64>,
+    /// What it is told first, where it has not been told yet: it may want to encrypt before.
+    pub(super) greeting: Option<Vec<u8>>,
     /// Bytes of an operation that is not whole yet.
     pub(super) unread: Vec<u8>,
     pub(super) output: Output,
@@ -133,6 +137,8 @@ impl Client {
             narrowed: false,
             ways: Ways::from(&ConnectOptions::default()),
             authorised: false,
+            expires: None,
+            greeting: None,
             unread: Vec::new(),
             output: Output::default(),
             subscriptions: Slab::new(),

@@ -62,6 +62,8 @@ impl Server {
     /// The system refuses to let go of the port.
     pub(super) fn begin_to_end(&mut self) -> Result<(), EngineError> {
         // Connections that are still in the listener's queue are not let in, as with nats-server.
+        // Closing it takes it off the poll.
+        self.web = None;
         if let Some(mut listener) = self.listener.take() {
             self.poll.registry().deregister(&mut listener)?;
         }

@@ -16,6 +16,7 @@ mod info;
 mod lame_duck;
 mod monitor;
 mod names;
+mod operator;
 mod output;
 mod run;
 mod server;
@@ -30,6 +31,9 @@ mod syncer;
 pub use access::{Account, AccountLimits, Permissions, Proof, Responses, Rule, Rules, User};
 pub use config::{ConfigError, Request};
 pub use error::EngineError;
+pub use operator::{Operator, TokenError};
 pub use server::{Bound, Stopper};
-pub use settings::{Credentials, JetStreamSettings, Monitor, Settings, SyncPolicy};
+pub use settings::{
+    Credentials, JetStreamSettings, Monitor, Settings, SyncPolicy, TlsFirst, WebSocketSettings,
+};
 pub use signal::Order;

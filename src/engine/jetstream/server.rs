@@ -1,11 +1,13 @@
 //! The event loop: one thread, run to completion. Each tick reads what is there, carries it out, and writes
 //! what came of it.
 
+use super::accept::{Ungreeted, WEB, Web};
 use super::error::EngineError;
 use super::hub::Hub;
 use super::info::Info;
 use super::lame_duck::LameDuck;
 use super::monitor::Watch;
+use super::session::SECOND;
 use super::settings::Settings;
 use super::streams::{API, Opened, Outbox, Pace, Streams, Times};
 use super::sublist::{ClientKey, Member};
@@ -58,11 +60,15 @@ pub(super) struct Server {
     /// `None` once nobody is let in any more.
     pub(super) listener: Option<TcpListener>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// `None` too once nobody is let in any more.
+    pub(super) web: Option<Web>,
     pub(super) random: &'static dyn rustls::crypto::SecureRandom,
     pub(super) next_id: u64,
     /// Clients with bytes to be read.
     ready: Vec<ClientKey>,
     stalled: Vec<Stalled>,
+    /// Clients that are not greeted yet.
+    pub(super) ungreeted: Vec<Ungreeted>,
     buffer: Vec<u8>,
     housekept: Nanos,
     pub(super) streams: Option<Streams>,
@@ -144,6 +150,7 @@ impl Bound {
             watch: watch.transpose()?,
             hub: Hub::new(seed, settings.accounts.len()),
             tls: settings.tls.as_ref().map(TlsFiles::load).transpose()?,
+            web: settings.websocket.as_ref().map(|web| Web::open(web, poll.registry())).transpose()?,
             random: rustls::crypto::ring::default_provider().secure_random,
             settings,
             clock,
@@ -152,6 +159,7 @@ impl Bound {
             next_id: 1,
             ready: Vec::new(),
             stalled: Vec::new(),
+            ungreeted: Vec::new(),
             buffer: vec![0; 2 * READ],
             housekept: 0,
             streams,
@@ -180,6 +188,12 @@ impl Bound {
     #[must_use]
     pub fn monitor(&self) -> Option<SocketAddr> {
         self.server.watch.as_ref().map(|watch| watch.address)
+    }
+
+    /// Where clients connect that speak WebSocket.
+    #[must_use]
+    pub fn websocket(&self) -> Option<SocketAddr> {
+        self.server.web.as_ref().map(|web| web.address)
     }
 
     /// What people should know of how the streams were found.
@@ -244,6 +258,9 @@ impl Server {
         self.hub.now = now;
         self.release_stalled(now);
         self.read_ready(now);
+        if !self.ungreeted.is_empty() {
+            self.greet_late(now);
+        }
         if self.syncer.wants_more() {
             self.drain(events, now)?;
         }
@@ -262,6 +279,7 @@ impl Server {
         let ready = (event.is_readable(), event.is_writable());
         match event.token() {
             LISTENER => self.accept()?,
+            WEB => self.accept_web()?,
             WAKER => {}
             token if Watch::is_its(token) => self.watch_event(token, ready),
             Token(key) => self.note(key as ClientKey, ready.0, ready.1),
@@ -296,7 +314,8 @@ impl Server {
         } else if !self.stalled.is_empty() || self.pace == Pace::Soon {
             Duration::from_millis(1)
         } else {
-            let deadline = self.streams.as_ref().map_or(Nanos::MAX, Streams::deadline);
+            let greetings = self.ungreeted.iter().map(|one| one.due).min().unwrap_or(Nanos::MAX);
+            let deadline = self.streams.as_ref().map_or(Nanos::MAX, Streams::deadline).min(greetings);
             HOUSEKEEPING.min(Duration::from_nanos(deadline.saturating_sub(self.clock.now())))
         }
     }
@@ -394,7 +413,12 @@ impl Server {
         buffer[..kept].copy_from_slice(&client.unread);
         client.unread.clear();
         let end = kept + READ;
-        match client.stream.read(&mut buffer[kept..end]) {
+        let read = client.stream.read(&mut buffer[kept..end]);
+        if !self.ungreeted.is_empty() {
+            self.greet_encrypted(key);
+        }
+        let client = self.hub.client(key);
+        match read {
             Ok(0) => self.hub.doom(key),
             Ok(count) => {
                 client.heard_at = now;
@@ -511,6 +535,8 @@ impl Server {
                 self.hub.doom(key);
             } else if !client.authorised && after(client.connected_at, self.settings.auth_timeout) {
                 self.refuse(key, "Authentication Timeout");
+            } else if client.expires.is_some_and(|expires| expires <= self.times.unix / SECOND) {
+                self.refuse(key, "User Authentication Expired");
             } else if after(heard, self.settings.ping_interval * (pings + 1)) {
                 if pings >= self.settings.ping_max {
                     self.hub.push(key, |out| append_error(out, "Stale Connection"));

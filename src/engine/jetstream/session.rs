@@ -10,6 +10,9 @@ use crate::wire::nats::{
     ClientError, ClientLimits, ClientOp, ConnectOptions, Parsed, Publish, append_error, parse_client,
 };
 
+/// Nanoseconds.
+pub(super) const SECOND: u64 = 1_000_000_000;
+
 /// The highest protocol a client may claim.
 const MAX_PROTOCOL: i32 = 1;
 
@@ -97,12 +100,19 @@ impl Server {
         if !(0..=MAX_PROTOCOL).contains(&options.protocol) {
             return self.refuse(key, "invalid client protocol");
         }
-        let client = self.hub.client(key);
-        let Some(admission) = self.settings.credentials.admit(&options, &client.identity.nonce) else {
-            return self.refuse(key, "Authorization Violation");
+        let (client, credentials) = (self.hub.client(key), &self.settings.credentials);
+        let nonce = &client.identity.nonce;
+        let admission = match &credentials.operator {
+            Some(operator) => {
+                let kind = if client.stream.is_websocket() { "WEBSOCKET" } else { "STANDARD" };
+                operator.admit(&options, nonce, (kind, self.times.unix / SECOND))
+            }
+            None => credentials.admit(&options, nonce),
         };
+        let Some(admission) = admission else { return self.refuse(key, "Authorization Violation") };
         client.ways = Ways::from(&options);
         client.authorised = true;
+        client.expires = admission.expires;
         client.identity.user = admission.user;
         client.identity.name = options.name;
         client.identity.lang = options.lang;

@@ -1,6 +1,7 @@
 //! What the server is told at its start.
 
 use super::access::{Account, Proof, User};
+use super::operator::Operator;
 use crate::engine::tls::TlsFiles;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -27,13 +28,15 @@ pub struct Credentials {
     pub token: Option<String>,
     /// The user that whoever says nothing of themselves is.
     pub no_auth_user: Option<String>,
+    /// Who vouches for accounts and their users by tokens, instead.
+    pub operator: Option<Operator>,
 }
 
 impl Credentials {
     /// Whether nobody is asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.token.is_none()
+        self.users.is_empty() && self.token.is_none() && self.operator.is_none()
     }
 
     /// Lets somebody in who knows a password, into the account of everybody.
@@ -89,6 +92,26 @@ pub struct Monitor {
     pub port: u16,
 }
 
+/// Who speaks first where connections are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFirst {
+    /// The server, in plain; then the client begins to encrypt.
+    Never,
+    /// The client begins to encrypt.
+    Always,
+    /// The client if it does so in this time, else the server in plain.
+    Within(Duration),
+}
+
+/// Where clients connect that speak WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketSettings {
+    /// The address; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The server's identity there; `None` is no encryption.
+    pub tls: Option<TlsFiles>,
+}
+
 /// Everything the server is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -106,6 +129,10 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// How long a client may take to encrypt the connection.
     pub tls_timeout: Duration,
+    /// Who speaks first then.
+    pub tls_first: TlsFirst,
+    /// Where clients in browsers connect; `None` is nowhere.
+    pub websocket: Option<WebSocketSettings>,
     /// Bytes of one message.
     pub max_payload: usize,
     /// Bytes of one control line.
@@ -147,6 +174,8 @@ impl Default for Settings {
             accounts: vec![Account::global()],
             tls: None,
             tls_timeout: Duration::from_secs(2),
+            tls_first: TlsFirst::Never,
+            websocket: None,
             max_payload: crate::wire::nats::MAX_PAYLOAD,
             max_control_line: crate::wire::nats::MAX_CONTROL_LINE,
             max_connections: 65_536,

@@ -1,10 +1,13 @@
 //! What each key of a configuration file means.
 
 use super::syntax::Value;
+use super::trust::Trust;
 use super::{ConfigError, people, units};
-use crate::engine::jetstream::settings::{JetStreamSettings, Monitor, Settings, SyncPolicy};
+use crate::engine::jetstream::settings::{
+    JetStreamSettings, Monitor, Settings, SyncPolicy, TlsFirst, WebSocketSettings,
+};
 use crate::engine::tls::TlsFiles;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,15 +18,8 @@ const UNSUPPORTED: &[&str] = &[
     "gateway",
     "leaf",
     "leafnodes",
-    "websocket",
     "mqtt",
-    "operator",
-    "operators",
-    "resolver",
-    "resolver_preload",
     "resolver_tls",
-    "system",
-    "system_account",
     "trusted",
     "trusted_keys",
     "https",
@@ -39,23 +35,30 @@ const UNSUPPORTED: &[&str] = &[
 const IDLE: &[&str] =
     &["debug", "trace", "trace_verbose", "logtime", "logtime_utc", "log_size_limit", "server_tags"];
 
+/// How long a client may take to begin to encrypt before the server speaks in plain, if `auto` is said.
+const TLS_FIRST_WITHIN: Duration = Duration::from_millis(50);
+
 /// The shortest time in which clients are let go.
 const DUCK_AT_LEAST: Duration = Duration::from_secs(30);
 
 /// Applies a whole file.
 pub(super) fn apply(settings: &mut Settings, map: &[(String, Value)]) -> Result<(), ConfigError> {
+    let mut trust = Trust::default();
     for (key, value) in map {
         let key = key.to_ascii_lowercase();
         match key.as_str() {
+            key if trust.take(key, value)? => {}
             "jetstream" => jetstream(settings, &key, value)?,
             "authorization" => people::authorization(settings, value)?,
             "accounts" => people::accounts(settings, value)?,
             "tls" => tls(settings, value)?,
+            "websocket" => websocket(settings, &key, value)?,
             key if UNSUPPORTED.contains(&key) => return Err(ConfigError::Unsupported(key.to_owned())),
             key if IDLE.contains(&key) => {}
             key => plain(settings, key, text(key, value)?)?,
         }
     }
+    trust.apply(settings)?;
     if settings.lame_duck_grace_period >= settings.lame_duck_duration {
         return Err(ConfigError::Value {
             key: "lame_duck_grace_period".to_owned(),
@@ -80,17 +83,68 @@ fn tls(settings: &mut Settings, value: &Value) -> Result<(), ConfigError> {
     for (key, value) in map {
         let value = text(key, value)?;
         match key.to_ascii_lowercase().as_str() {
-            "cert_file" => given.certificate = Some(value.into()),
-            "key_file" => given.key = Some(value.into()),
-            "ca_file" => given.authority = Some(value.into()),
-            "verify" => given.verify = units::switch(key, value)?,
             "timeout" => settings.tls_timeout = units::duration(key, value)?,
-            "handshake_first" | "first" | "immediate" if !units::switch(key, value)? => {}
+            "handshake_first" | "first" | "immediate" => settings.tls_first = tls_first(key, value)?,
+            other if given.take(other, value)? => {}
             other => return Err(ConfigError::Unsupported(format!("tls.{other}"))),
         }
     }
     settings.tls = Some(given.files()?);
     Ok(())
+}
+
+/// Reads `websocket { … }`. Messages are never compressed, which clients have to put up with in any case.
+fn websocket(settings: &mut Settings, key: &str, value: &Value) -> Result<(), ConfigError> {
+    let Value::Map(map) = value else { return text(key, value).map(|_| ()) };
+    // The address is that of the clients unless another one is given.
+    let mut own = Settings { listen: SocketAddr::new(settings.listen.ip(), 0), ..Settings::default() };
+    let (mut place, mut plain, mut encryption) = (false, false, None);
+    for (key, value) in map {
+        match (key.to_ascii_lowercase().as_str(), value) {
+            ("tls", Value::Map(map)) => {
+                let given = encryption.get_or_insert_with(Encryption::default);
+                for (key, value) in map {
+                    if !given.take(&key.to_ascii_lowercase(), text(key, value)?)? {
+                        return Err(ConfigError::Unsupported(format!("websocket.tls.{key}")));
+                    }
+                }
+            }
+            ("port", given) => {
+                own.listen.set_port(units::port(key, text(key, given)?)?);
+                place = true;
+            }
+            ("listen", given) => {
+                listen(&mut own, key, text(key, given)?)?;
+                place = true;
+            }
+            ("host" | "net", given) => host(&mut own, key, text(key, given)?)?,
+            ("no_tls", given) => plain = units::switch(key, text(key, given)?)?,
+            ("compression", given) => drop(units::switch(key, text(key, given)?)?),
+            ("same_origin", given) if !units::switch(key, text(key, given)?)? => {}
+            (other, _) => return Err(ConfigError::Unsupported(format!("websocket.{other}"))),
+        }
+    }
+    if !place {
+        return Err(ConfigError::Missing("websocket.port".to_owned()));
+    }
+    let tls = encryption.map(Encryption::files).transpose()?.filter(|_| !plain);
+    if tls.is_none() && !plain {
+        return Err(ConfigError::Missing("websocket.tls, or websocket.no_tls,".to_owned()));
+    }
+    settings.websocket = Some(WebSocketSettings { listen: own.listen, tls });
+    Ok(())
+}
+
+/// Reads `true`, `false`, `auto` or a duration.
+fn tls_first(key: &str, given: &str) -> Result<TlsFirst, ConfigError> {
+    if given.eq_ignore_ascii_case("auto") {
+        return Ok(TlsFirst::Within(TLS_FIRST_WITHIN));
+    }
+    match units::switch(key, given) {
+        Ok(true) => Ok(TlsFirst::Always),
+        Ok(false) => Ok(TlsFirst::Never),
+        Err(_) => units::duration(key, given).map(TlsFirst::Within),
+    }
 }
 
 /// What was said of encryption, until all of it is known.
@@ -103,6 +157,18 @@ pub(super) struct Encryption {
 }
 
 impl Encryption {
+    /// Takes one of the keys; whether it is one.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool, ConfigError> {
+        match key {
+            "cert_file" => self.certificate = Some(value.into()),
+            "key_file" => self.key = Some(value.into()),
+            "ca_file" => self.authority = Some(value.into()),
+            "verify" => self.verify = units::switch(key, value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Whether anything was said.
     pub(super) fn is_wanted(&self) -> bool {
         self.certificate.is_some() || self.key.is_some() || self.authority.is_some() || self.verify

@@ -5,8 +5,10 @@ mod apply;
 mod arguments;
 mod people;
 mod syntax;
+mod trust;
 mod units;
 
+use super::operator::TokenError;
 use super::settings::Settings;
 
 pub use arguments::Request;
@@ -42,6 +44,14 @@ pub enum ConfigError {
         given: String,
         /// What is allowed.
         wanted: &'static str,
+    },
+    /// A token is of no use.
+    #[error("{key}: {why}")]
+    Token {
+        /// The key it stands at.
+        key: String,
+        /// Why.
+        why: TokenError,
     },
     /// nats-server has it, this engine doesn't.
     #[error("{0} is not supported by this engine; leave it out, or run nats-server")]

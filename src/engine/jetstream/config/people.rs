@@ -6,13 +6,8 @@ use crate::engine::jetstream::access::{
     Account, AccountLimits, Permissions, Proof, Responses, Rule, Rules, User,
 };
 use crate::engine::jetstream::settings::Settings;
-use crate::wire::nats::subject::is_valid_pattern;
 use nkeys::{KeyPair, KeyPairType};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Answers to one question, if nothing is said.
-const RESPONSES: Responses = Responses { most: Some(1), within: Some(Duration::from_secs(120)) };
 
 fn wrong(key: &str, given: &Value, wanted: &'static str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), given: format!("{given:?}"), wanted }
@@ -217,23 +212,18 @@ fn subjects(key: &str, value: &Value) -> Result<Vec<Rule>, ConfigError> {
     };
     all.iter()
         .map(|value| {
-            let given = text(key, value)?;
-            let mut words = given.split_ascii_whitespace();
-            let (subject, queue) = (words.next().unwrap_or_default(), words.next().map(str::to_owned));
-            if words.next().is_some() || !is_valid_pattern(subject.as_bytes()) {
-                return Err(wrong(key, value, "a subject, with a queue group behind it or without"));
-            }
-            Ok(Rule { subject: subject.to_owned(), queue })
+            let wanted = "a subject, with a queue group behind it or without";
+            Rule::parse(text(key, value)?).ok_or_else(|| wrong(key, value, wanted))
         })
         .collect()
 }
 
 fn responses(key: &str, value: &Value) -> Result<Option<Responses>, ConfigError> {
     let map = match value {
-        Value::Text(given) => return Ok(units::switch(key, given)?.then_some(RESPONSES)),
+        Value::Text(given) => return Ok(units::switch(key, given)?.then_some(Responses::USUAL)),
         other => map(key, other)?,
     };
-    let mut all = RESPONSES;
+    let mut all = Responses::USUAL;
     for (key, value) in map {
         let given = text(key, value)?;
         let endless = given.starts_with('-');
@@ -255,6 +245,7 @@ fn responses(key: &str, value: &Value) -> Result<Option<Responses>, ConfigError>
 mod tests {
     use super::super::{apply, syntax};
     use super::*;
+    use std::time::Duration;
 
     fn read(file: &str) -> Result<Settings, ConfigError> {
         let mut settings = Settings::default();
@@ -295,7 +286,10 @@ mod tests {
         assert_eq!(may.responses, Some(Responses { most: Some(5), within: minute }));
         assert!(named("a2").permissions.unwrap().may_subscribe(b"x.y", b""), "the account's usual ones");
         let answers = named("b").permissions.unwrap();
-        assert_eq!((answers.responses, answers.publish.allow.clone()), (Some(RESPONSES), Some(Vec::new())));
+        assert_eq!(
+            (answers.responses, answers.publish.allow.clone()),
+            (Some(Responses::USUAL), Some(Vec::new()))
+        );
         assert_eq!((named("admin").account, named("b").account), (1, 3));
         assert_eq!(settings.credentials.no_auth_user.as_deref(), Some("b"));
     }

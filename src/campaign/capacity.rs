@@ -32,7 +32,7 @@ pub struct CapacityPlan<'a> {
     pub target: &'a Target,
     /// The objective.
     pub expects: &'a [Expect],
-    /// How long the trials measure that confirm the answer.
+    /// How long the longer trials measure.
     pub confirm: Duration,
     /// How long the search may take.
     pub budget: Option<Duration>,
@@ -161,7 +161,7 @@ pub fn point_name(rate_per_s: f64, long: bool) -> String {
 /// A rate as charts and tables name it.
 #[must_use]
 pub fn rate_name(rate_per_s: f64, long: bool) -> String {
-    format!("{}{}", units::rate(rate_per_s), if long { " confirmed" } else { "" })
+    format!("{}{}", units::rate(rate_per_s), if long { " long" } else { "" })
 }
 
 /// Far above what is known to be met, a trial may be ended before it is whole. Close to it, what it measures says

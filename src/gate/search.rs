@@ -2,9 +2,9 @@
 //! tried before. Nothing but this history counts, so that a search can be taken up again where it ended.
 //!
 //! The rate is doubled or halved until one meets the objective and one misses it, then the gap is halved on a
-//! logarithmic scale. Trials are noisy, so a rate is decided only when one answer is [`LEAD`] ahead of the other;
-//! the one that ends the search from above is tried until it is [`LEAD_AT_END`] ahead, and the answer itself is
-//! confirmed in longer trials.
+//! logarithmic scale, in longer trials once it is [`NEAR`]. Trials are noisy, so a rate is decided only when one answer
+//! is [`LEAD`] ahead of the other; one that ends the search from above in short trials is tried until it is
+//! [`LEAD_AT_END`] ahead, and the answer itself is confirmed in longer ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ const LEAD: i32 = 2;
 const LEAD_AT_END: i32 = 3;
 /// After so many trials of a rate the majority counts.
 const TRIALS_MAX: usize = 7;
+/// When the rates around the answer are closer than this ratio, only longer trials say which side a rate is on: what
+/// waits grows slowly there.
+const NEAR: f64 = 1.25;
 /// Factor between two rates while there are no two to search between.
 const STRIDE: f64 = 2.0;
 
@@ -22,7 +25,7 @@ const STRIDE: f64 = 2.0;
 pub struct Tried {
     /// Messages per second that were offered.
     pub rate_per_s: f64,
-    /// Whether it was one of the longer trials that confirm the answer.
+    /// Whether it was one of the longer trials, which are made close to the answer.
     pub long: bool,
     /// Whether it met the objective.
     pub met: bool,
@@ -179,11 +182,15 @@ impl Search {
             (Some(meets), None) if meets >= highest => self.confirm(meets, Found::AtLeast),
             (Some(meets), None) => short(round(meets * STRIDE).min(highest)),
             (None, Some(misses)) if misses <= lowest => Next::End(Found::Nothing),
+            // One that only longer trials miss is close to the answer.
+            (None, Some(misses)) if self.tally(misses, true).trials > 0 => {
+                short(round(misses / NEAR).max(lowest))
+            }
             (None, Some(misses)) => short(round(misses / STRIDE).max(lowest)),
             (Some(meets), Some(misses)) => {
-                let middle = round((meets * misses).sqrt());
-                if misses / meets > ratio && middle > meets && middle < misses {
-                    return short(middle);
+                let (gap, middle) = (misses / meets, round((meets * misses).sqrt()));
+                if gap > ratio && middle > meets && middle < misses {
+                    return Next::Try { rate_per_s: middle, long: gap <= NEAR };
                 }
                 if self.tally(misses, true).trials == 0
                     && self.tally(misses, false).decided(LEAD_AT_END).is_none()
@@ -312,6 +319,17 @@ mod tests {
         let answer = search.answer().unwrap();
         assert_eq!(found, Found::Knee);
         assert!((38_800.0..=40_000.0).contains(&answer), "{answer}");
+    }
+
+    #[test]
+    fn close_to_the_answer_trials_are_long_and_what_only_they_miss_is_not_left_far_behind() {
+        let (search, _) = searched(REACH, |rate, long| rate <= if long { 18_000.0 } else { 23_000.0 });
+        let answer = search.answer().unwrap();
+        assert!((17_460.0..=18_000.0).contains(&answer), "{answer}");
+        assert!(search.rates()[0] > 12_000.0, "begun at 20,000, it went down to {}", search.rates()[0]);
+        let near = |one: &&Tried| one.rate_per_s / answer < 1.2 && one.rate_per_s / answer > 1.05;
+        assert!(search.tried().iter().filter(near).any(|one| one.long), "{:?}", search.tried());
+        assert!(search.tried().len() <= 24, "{}", search.tried().len());
     }
 
     #[test]

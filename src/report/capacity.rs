@@ -127,12 +127,14 @@ impl Searched {
         [interval, limit, there].into_iter().flatten().collect()
     }
 
-    /// Latency and throughput over the rates that were offered in short trials, with the answer marked.
+    /// Latency and throughput over the rates that were offered, with the answer marked; of the longer trials where there
+    /// are some.
     fn chart(&self, report: &CapacityReport) -> OverSwept {
         let Capacity { target, rungs, rate_per_s, .. } = &self.capacity;
-        let short: Vec<&Rung> = rungs.iter().filter(|rung| !rung.long).collect();
+        let is_long = |rate: f64| rungs.iter().any(|rung| rung.long && rung.rate_per_s == rate);
+        let best: Vec<&Rung> = rungs.iter().filter(|rung| rung.long || !is_long(rung.rate_per_s)).collect();
         let of = |value: fn(&Rung) -> Option<f64>| -> Vec<f64> {
-            short.iter().map(|rung| value(rung).unwrap_or(f64::NAN)).collect()
+            best.iter().map(|rung| value(rung).unwrap_or(f64::NAN)).collect()
         };
         let name = |rung: &&Rung| {
             let mark = if Some(rung.rate_per_s) == *rate_per_s { " ◀" } else { "" };
@@ -142,7 +144,7 @@ impl Searched {
             title: format!("Latency over load: {target}, {}", report.scenario),
             subtitle: format!("◀ the highest rate that meets {}", report.objective()),
             key: "offered".to_owned(),
-            values: short.iter().map(name).collect(),
+            values: best.iter().map(name).collect(),
             latency: "delivery time".to_owned(),
             series: vec![SweptSeries {
                 name: target.clone(),
@@ -306,7 +308,10 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         assert_eq!(CapacityReport::of_folder(elsewhere.path()).unwrap(), None);
         let (target, chart) = report.charts().next().unwrap();
-        assert_eq!((target, chart.values), ("redis", vec!["41.2 k/s ◀".to_owned(), "42.4 k/s".to_owned()]));
+        assert_eq!(
+            (target, chart.values.clone()),
+            ("redis", vec!["41.2 k/s ◀".to_owned(), "42.4 k/s".to_owned()])
+        );
         assert!(report.is_answer("redis", Some(41_200.0)) && !report.is_answer("redis", Some(42_400.0)));
         assert!(!report.is_answer("redis", None) && !report.is_answer("nats", Some(41_200.0)));
     }

@@ -16,7 +16,7 @@ use crate::measure::Quantile;
 const CAPACITY_JSON: &str = "capacity.json";
 
 /// Heads of the columns of a table of rates.
-pub(super) const COLUMNS: [&str; 7] = ["offered", "delivered", "met", "p50", "p99", "broker cores", ""];
+pub(super) const COLUMNS: [&str; 7] = ["offered", "delivered", "met", "p50", "p99", "broker cores", "note"];
 
 /// All searches of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

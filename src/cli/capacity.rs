@@ -59,7 +59,7 @@ pub(super) struct CapacityArgs {
     /// Go on with the search in this results folder.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// How long trials measure that confirm the answer [default: 3 times the others, 10s at least].
+    /// How long the longer trials measure, which decide close to the answer [default: 3 times the others, 10s at least].
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     confirm_for: Option<Duration>,
     /// Folder in which a folder for this search is made.
@@ -201,7 +201,7 @@ fn exit(capacity: &Capacity, ending: &CapacityEnding) -> Exit {
     }
 }
 
-/// Says it, and draws it.
+/// Says what is known, and where the page is.
 fn tell(args: &CapacityArgs, report: &CapacityReport, dir: &std::path::Path) -> anyhow::Result<()> {
     if args.json {
         say(&(serde_json::to_string_pretty(report)? + "\n"));

@@ -60,22 +60,14 @@ enum Greeting {
 }
 
 impl Server {
-    pub(super) fn accept(&mut self) -> Result<(), EngineError> {
-        while let Some(listener) = &self.listener {
+    /// Lets in who waits; `web`: where WebSocket is spoken.
+    pub(super) fn accept(&mut self, web: bool) -> Result<(), EngineError> {
+        loop {
+            let door = if web { self.web.as_ref().map(|web| &web.listener) } else { self.listener.as_ref() };
             // Out of descriptors, or the client is gone already: the next one may do better.
-            let Ok((stream, address)) = listener.accept() else { return Ok(()) };
-            self.welcome(stream, (address, false))?;
+            let Some(Ok((stream, address))) = door.map(TcpListener::accept) else { return Ok(()) };
+            self.welcome(stream, (address, web))?;
         }
-        Ok(())
-    }
-
-    /// The same for those who speak WebSocket.
-    pub(super) fn accept_web(&mut self) -> Result<(), EngineError> {
-        while let Some(web) = &self.web {
-            let Ok((stream, address)) = web.listener.accept() else { return Ok(()) };
-            self.welcome(stream, (address, true))?;
-        }
-        Ok(())
     }
 
     fn welcome(&mut self, stream: TcpStream, (address, web): (SocketAddr, bool)) -> Result<(), EngineError> {

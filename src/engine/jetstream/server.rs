@@ -278,8 +278,8 @@ impl Server {
     fn event(&mut self, event: &Event) -> Result<(), EngineError> {
         let ready = (event.is_readable(), event.is_writable());
         match event.token() {
-            LISTENER => self.accept()?,
-            WEB => self.accept_web()?,
+            LISTENER => self.accept(false)?,
+            WEB => self.accept(true)?,
             WAKER => {}
             token if Watch::is_its(token) => self.watch_event(token, ready),
             Token(key) => self.note(key as ClientKey, ready.0, ready.1),

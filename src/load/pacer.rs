@@ -1,9 +1,11 @@
 //! Waits for intended send times on one thread, for all its publishing connections.
 //!
 //! One pacer task per thread sleeps until shortly before the next due time (by as much as its timer has been
-//! late of late, 50 µs at most), spins the rest by yielding to the thread's other tasks, takes every message that is due, and wakes the connections concerned. It runs
-//! whatever state the connections are in, so its lag is the generator's own lateness and nothing else; what
-//! a connection adds by back-pressure is its stall.
+//! late of late, 50 µs at most), spins the rest by yielding to the thread's other tasks, takes every message that
+//! is due, and wakes the connections concerned. It runs whatever state the connections are in, so its lag is the
+//! generator's own lateness and nothing else; what a connection adds by back-pressure is its stall. It does not
+//! spin where that would help no message: before a due time of a connection that still has earlier messages to
+//! write, or for a timer that rings later than a spin is long. A core that it burnt then could be the broker's.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -77,6 +79,11 @@ impl PacerHandle {
         .await
     }
 
+    /// Whether earlier messages still wait for the connection to write them.
+    fn is_behind(&self) -> bool {
+        !self.0.wakes.borrow().is_empty()
+    }
+
     fn post(&self, wake: Wake) {
         let mut wakes = self.0.wakes.borrow_mut();
         let full = wakes.len() >= WAKES_MAX;
@@ -139,8 +146,8 @@ impl Pacer {
     pub async fn run(mut self, stopped: impl Fn() -> bool) -> io::Result<u64> {
         let timer = Timer::new()?;
         let mut released = 0;
-        while let Some(&Reverse((due, _))) = self.heap.peek() {
-            let now = self.wait_for(due, &timer, &stopped).await?;
+        while let Some(&Reverse(next)) = self.heap.peek() {
+            let now = self.wait_for(next, &timer, &stopped).await?;
             if stopped() {
                 break;
             }
@@ -153,17 +160,24 @@ impl Pacer {
         Ok(released)
     }
 
-    /// Sleeps, then spins, until `due`; gives the time then, since the start of the trial.
-    async fn wait_for(&self, due: Nanos, timer: &Timer, stopped: &impl Fn() -> bool) -> io::Result<Nanos> {
+    /// Sleeps, then spins, until a connection's next message is due; gives the time then, since the start of the trial.
+    async fn wait_for(
+        &self,
+        (due, connection): (Nanos, usize),
+        timer: &Timer,
+        stopped: &impl Fn() -> bool,
+    ) -> io::Result<Nanos> {
         let due_at = self.start + due;
+        let handle = &self.schedules[connection].1;
         loop {
             let now = self.clock.now();
             if now >= due_at || stopped() {
                 return Ok(now.saturating_sub(self.start));
             }
             let left = due_at - now;
-            if left > self.margin.get() + SHORTEST_SLEEP {
-                let nap = (left - self.margin.get()).min(LONGEST_SLEEP);
+            let margin = if handle.is_behind() { 0 } else { self.margin.get() };
+            if left > margin + SHORTEST_SLEEP {
+                let nap = (left - margin).min(LONGEST_SLEEP);
                 timer.sleep(nap).await?;
                 self.learn(self.clock.now().saturating_sub(now + nap));
             } else {
@@ -172,11 +186,13 @@ impl Pacer {
         }
     }
 
-    /// The timer rang this late: a worse lateness counts at once, a better one little by little.
+    /// The timer rang this late: a worse lateness counts at once, a better one little by little, and one that no
+    /// spin covers not at all: then another thread had the core.
     fn learn(&self, late: Nanos) {
         let margin = self.margin.get();
-        let learnt = if late > margin { late } else { margin - (margin - late) / 16 };
-        self.margin.set(learnt.min(self.spin_max));
+        if late <= self.spin_max {
+            self.margin.set(if late > margin { late } else { margin - (margin - late) / 16 });
+        }
     }
 
     /// Lets the other tasks run once; if none had anything to do, the time counts as spin.
@@ -274,14 +290,42 @@ mod tests {
     }
 
     #[test]
+    fn it_does_not_spin_for_a_connection_that_has_earlier_messages_to_write() {
+        let spun = |takes: bool| {
+            run(async move {
+                let clock = Clock::real();
+                let meter = Rc::new(SpinMeter::new(0));
+                let mut pacer = Pacer::new(clock.clone(), clock.now(), true, meter.clone());
+                let handle = pacer.add(schedule(30_000.0, 100_000_000));
+                let writer = async {
+                    while takes && handle.released().await {
+                        handle.take();
+                    }
+                };
+                let (released, ()) = tokio::join!(pacer.run(|| false), writer);
+                assert_eq!(released.unwrap(), 3_000);
+                meter.total()
+            })
+        };
+        let (writing, blocked) = (spun(true), spun(false));
+        assert!(
+            blocked * 4 < writing,
+            "{blocked} of 100,000,000 ns spun while blocked, {writing} while writing"
+        );
+    }
+
+    #[test]
     fn the_margin_grows_at_once_shrinks_slowly_and_never_exceeds_the_spin() {
         let pacer = Pacer::new(Clock::manual(), 0, true, Rc::default());
         (0..200).for_each(|_| pacer.learn(4_000));
         assert!((4_000..4_100).contains(&pacer.margin.get()), "{}", pacer.margin.get());
         pacer.learn(30_000);
         assert_eq!(pacer.margin.get(), 30_000);
-        pacer.learn(5_000_000);
+        pacer.learn(50_000);
         assert_eq!(pacer.margin.get(), 50_000);
+        (0..200).for_each(|_| pacer.learn(4_000));
+        pacer.learn(5_000_000);
+        assert!(pacer.margin.get() < 4_100, "a core that another thread had is no lateness of the timer");
         let calm = Pacer::new(Clock::manual(), 0, false, Rc::default());
         calm.learn(30_000);
         assert_eq!(calm.margin.get(), 0, "without leave to spin it sleeps to the end");

@@ -122,11 +122,8 @@ fn searched(page: &mut Page, search: &CapacityReport) {
 
 /// A table of words that can be sorted: its heads, and rows by `rows`.
 fn words_table(page: &mut Page, label: &str, heads: &[&str], rows: impl FnOnce(&mut Page)) {
-    page.raw(&format!(
-        "<div class=\"wide\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">",
-        escaped(label)
-    ));
-    page.raw("<table class=\"words sortable\">\n<thead><tr>");
+    page.begin_table(label, "words sortable");
+    page.raw("<thead><tr>");
     heads.iter().for_each(|head| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(head))));
     page.raw("</tr></thead>\n<tbody>\n");
     rows(page);
@@ -147,7 +144,7 @@ fn charts(page: &mut Page, run: &Loaded) -> Result<(), ReportError> {
 
 /// The command, and the scenario as given and filled in.
 fn repeat(page: &mut Page, run: &Loaded) {
-    page.raw(&format!("<pre>{}</pre>\n", escaped(&run.manifest.command())));
+    page.verbatim(&run.manifest.command());
     page.details("The scenario as given", &run.manifest.scenario_text);
     page.details("The scenario with all defaults", &run.manifest.scenario_filled_in);
 }
@@ -174,7 +171,7 @@ fn figure(page: &mut Page, picture: &Picture) -> Result<(), ReportError> {
 /// One row per target and point, one column per figure; each cell carries what it is put in order by.
 fn table(page: &mut Page, headlines: &[Headline]) {
     let columns = rows::rows(headlines);
-    page.raw("<div class=\"wide\" role=\"region\" aria-label=\"Results\" tabindex=\"0\"><table class=\"sortable\">\n");
+    page.begin_table("Results", "sortable");
     page.raw("<thead><tr><th scope=\"col\">target</th>");
     columns.iter().for_each(|c| page.raw(&format!("<th scope=\"col\">{}</th>", escaped(&c.label))));
     page.raw("</tr></thead>\n<tbody>\n");
@@ -285,7 +282,7 @@ fn machine(page: &mut Page, run: &Loaded) {
     ];
     flatten("", &manifest.environment, &mut facts);
     flatten("calibration", &manifest.calibration, &mut facts);
-    page.facts(&facts);
+    page.facts("Where it ran", &facts);
 }
 
 /// The leaves of a JSON value, with their names in words.

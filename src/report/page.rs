@@ -57,14 +57,26 @@ impl Page {
     /// A text to unfold; nothing if there is none.
     pub(super) fn details(&mut self, summary: &str, text: &str) {
         if !text.is_empty() {
-            let (summary, text) = (escaped(summary), escaped(text));
-            self.raw(&format!("<details><summary>{summary}</summary><pre>{text}</pre></details>\n"));
+            self.raw(&format!("<details><summary>{}</summary>", escaped(summary)));
+            self.verbatim(text);
+            self.raw("</details>\n");
         }
     }
 
+    /// A text as it is, line for line. What may scroll sideways can be reached, and scrolled, by keyboard.
+    pub(super) fn verbatim(&mut self, text: &str) {
+        self.raw(&format!("<pre tabindex=\"0\">{}</pre>\n", escaped(text)));
+    }
+
+    /// Begins a table that may scroll sideways, by keyboard too: its name for those who hear it, and its class.
+    pub(super) fn begin_table(&mut self, label: &str, class: &str) {
+        let label = escaped(label);
+        self.raw(&format!("<div class=\"wide\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\"><table class=\"{class}\">\n"));
+    }
+
     /// A table of names and values.
-    pub(super) fn facts(&mut self, facts: &[(String, String)]) {
-        self.raw("<div class=\"wide\"><table class=\"facts\">\n");
+    pub(super) fn facts(&mut self, label: &str, facts: &[(String, String)]) {
+        self.begin_table(label, "facts");
         for (name, value) in facts {
             self.raw(&format!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",

@@ -30,7 +30,7 @@ fn the_page_is_whole_by_itself_and_starts_with_the_table() {
         "<td data-key=\"Infinity\">",
         "a sleeper woke 12.0 ms late",
         "Not alike",
-        "<pre>busmark run redis-vs-jetstream</pre>",
+        "<pre tabindex=\"0\">busmark run redis-vs-jetstream</pre>",
         "prefers-color-scheme: dark",
         "@media print",
     ] {

@@ -5,6 +5,9 @@ use slab::Slab;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// What the subjects of acknowledgements begin with. Each has one of its own, and nearly always all have one route.
+const ACKS: &[u8] = b"$JS.ACK";
+
 /// Literal subjects remembered with their routes; when full, all are forgotten.
 const CACHED: usize = 16 * 1024;
 
@@ -57,9 +60,12 @@ impl Route {
     }
 }
 
+/// By token or subject. Its hashes are quick, and seeded anew in each process.
+type Map<V> = HashMap<Box<[u8]>, V, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<[u8]>, usize>,
+    children: Map<usize>,
     plain: Vec<Member>,
     queues: Vec<(Rc<[u8]>, Vec<Member>)>,
 }
@@ -75,7 +81,9 @@ impl Node {
 pub(super) struct Sublist {
     nodes: Slab<Node>,
     root: usize,
-    cache: HashMap<Box<[u8]>, Rc<Route>>,
+    cache: Map<Rc<Route>>,
+    /// The route of all acknowledgements, if they have one in common, and the generation in which it was looked up.
+    acks: (u64, Option<Rc<Route>>),
     generation: u64,
     count: usize,
     pub(super) stats: Lookups,
@@ -95,7 +103,15 @@ impl Default for Sublist {
     fn default() -> Self {
         let mut nodes = Slab::new();
         let root = nodes.insert(Node::default());
-        Self { nodes, root, cache: HashMap::new(), generation: 0, count: 0, stats: Lookups::default() }
+        Self {
+            nodes,
+            root,
+            cache: Map::default(),
+            acks: (u64::MAX, None),
+            generation: 0,
+            count: 0,
+            stats: Lookups::default(),
+        }
     }
 }
 
@@ -194,9 +210,11 @@ impl Sublist {
     /// Who receives this literal subject; remembered.
     pub(super) fn route(&mut self, subject: &[u8]) -> Rc<Route> {
         self.stats.lookups += 1;
-        if let Some(route) = self.cache.get(subject) {
+        let alike = subject.strip_prefix(ACKS).is_some_and(|rest| rest.first() == Some(&b'.'));
+        let known = if alike { self.route_of_acks() } else { None };
+        if let Some(route) = known.or_else(|| self.cache.get(subject).cloned()) {
             self.stats.hits += 1;
-            return route.clone();
+            return route;
         }
         let mut route = Route::default();
         self.collect(subject, &mut route);
@@ -206,6 +224,41 @@ impl Sublist {
         }
         self.cache.insert(subject.into(), route.clone());
         route
+    }
+
+    fn route_of_acks(&mut self) -> Option<Rc<Route>> {
+        if self.acks.0 != self.generation {
+            self.acks = (self.generation, self.route_below(ACKS).map(Rc::new));
+        }
+        self.acks.1.clone()
+    }
+
+    /// Who receives each subject that begins with these tokens and has more; `None` if they may differ.
+    fn route_below(&self, begin: &[u8]) -> Option<Route> {
+        let mut route = Route::default();
+        let mut reached = vec![self.root];
+        for token in tokens(begin) {
+            let nodes = std::mem::take(&mut reached);
+            for node in nodes.into_iter().map(|at| &self.nodes[at]) {
+                self.add_rest(node, &mut route);
+                let next = [&b"*"[..], token].map(|token| node.children.get(token).copied());
+                reached.extend(next.into_iter().flatten());
+            }
+        }
+        for node in reached.into_iter().map(|at| &self.nodes[at]) {
+            if node.children.keys().any(|token| **token != *b">") {
+                return None;
+            }
+            self.add_rest(node, &mut route);
+        }
+        Some(route)
+    }
+
+    /// Adds who receives whatever else a subject has that led to this node.
+    fn add_rest(&self, node: &Node, route: &mut Route) {
+        if let Some(&child) = node.children.get(&b">"[..]) {
+            route.add(&self.nodes[child]);
+        }
     }
 
     /// Who receives a subject that will not come again, such as an inbox.
@@ -237,9 +290,7 @@ impl Sublist {
             Some(dot) => (&rest[..dot], Some(&rest[dot + 1..])),
             None => (rest, None),
         };
-        if let Some(&child) = node.children.get(&b">"[..]) {
-            route.add(&self.nodes[child]);
-        }
+        self.add_rest(node, route);
         if let Some(&child) = node.children.get(&b"*"[..]) {
             self.walk(child, rest, route);
         }
@@ -299,6 +350,40 @@ mod tests {
             tree.remove(pattern.as_bytes(), b"", member);
         }
         assert_eq!(tree.nodes.len(), 1, "the root alone is left");
+    }
+
+    #[test]
+    fn acknowledgements_go_where_a_walk_for_each_would_send_them() {
+        let mut prng = Prng::new(12);
+        let words = ["$JS", "ACK", "s", "*"];
+        for _ in 0..300 {
+            let mut tree = Sublist::default();
+            tree.insert(b"$JS.ACK.>", b"", Member::Api);
+            for slot in 0..prng.below(4) as u32 {
+                let tokens: Vec<&str> = (0..=prng.below(3)).map(|_| words[prng.below(4) as usize]).collect();
+                let rest = ["", ".>"][prng.below(2) as usize];
+                let queue: &[u8] = [&b""[..], b"q"][prng.below(2) as usize];
+                let pattern = format!("{}{rest}", tokens.join("."));
+                tree.insert(pattern.as_bytes(), queue, Member::Client { client: 1, slot });
+            }
+            for subject in ["$JS.ACK.s", "$JS.ACK.s.c.1", "$JS.ACK.other.c.1", "$JS.ACKS.s"] {
+                let mut walked = Route::default();
+                tree.collect(subject.as_bytes(), &mut walked);
+                let found = tree.route(subject.as_bytes());
+                let shown = |route: &Route| {
+                    let mut all = [route.plain.clone(), route.inner.clone()].concat();
+                    all.extend(route.queues.iter().flat_map(|(_, members)| members));
+                    let mut all: Vec<String> = all.iter().map(|member| format!("{member:?}")).collect();
+                    all.sort();
+                    (all, route.queues.len())
+                };
+                assert_eq!(shown(&found), shown(&walked), "{subject}");
+            }
+        }
+        let mut tree = Sublist::default();
+        tree.insert(b"$JS.ACK.>", b"", Member::Api);
+        tree.route(b"$JS.ACK.s.c.1");
+        assert_eq!(tree.cache.len(), 0, "what never comes again is not remembered");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A consumer: which messages it has been given, and which of them it has acknowledged.
 
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::deadlines::Deadlines;
 use super::ledger::Ledger;
 use super::news::Happening;
 use super::pacing::Pacing;
@@ -10,6 +11,7 @@ use super::push::Push;
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::Store;
 use crate::wire::nats::subject::{covers, matches};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A message that was delivered and not acknowledged.
@@ -61,7 +63,7 @@ pub(super) struct Consumer {
     pub(super) reckoned: Position,
     pub(super) pending: BTreeMap<u64, Pending>,
     /// When what is pending is due again.
-    pub(super) due: BTreeSet<(Nanos, u64)>,
+    pub(super) due: Deadlines,
     /// Due now.
     pub(super) again: VecDeque<u64>,
     /// How often messages were delivered that were delivered more than once.
@@ -129,7 +131,7 @@ impl Consumer {
             floor: Position::default(),
             reckoned: Position::default(),
             pending: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: Deadlines::default(),
             again: VecDeque::new(),
             deliveries: HashMap::new(),
             outstanding: 0,
@@ -236,13 +238,23 @@ impl Consumer {
             self.ledger.moved(&self.delivered);
             return 1;
         }
-        let known = self.pending.contains_key(&sequence);
-        let times = if known { self.deliveries.get(&sequence).copied().unwrap_or(1) + 1 } else { 1 };
-        if times > 1 {
-            self.deliveries.insert(sequence, times);
-        }
-        self.set_deadline(sequence, now + self.wait_of(times));
-        self.ledger.delivered(sequence, self.delivered.delivery, times);
+        let (delivery, first_wait) = (self.delivered.delivery, self.wait_of(1));
+        let times = match self.pending.entry(sequence) {
+            Entry::Vacant(new) => {
+                let deadline = now + first_wait;
+                new.insert(Pending { delivery, deadline });
+                self.due.set(deadline, sequence);
+                1
+            }
+            // It keeps the number of its first delivery.
+            Entry::Occupied(_) => {
+                let times = self.deliveries.get(&sequence).copied().unwrap_or(1) + 1;
+                self.deliveries.insert(sequence, times);
+                self.move_deadline(sequence, now + self.wait_of(times));
+                times
+            }
+        };
+        self.ledger.delivered(sequence, delivery, times);
         times
     }
 
@@ -252,29 +264,16 @@ impl Consumer {
         self.config.backoff.get(step).copied().unwrap_or(self.config.ack_wait)
     }
 
-    fn set_deadline(&mut self, sequence: u64, deadline: Nanos) {
-        // Delivered again, it keeps the number of its first delivery.
-        let pending = self.pending.entry(sequence);
-        let pending = pending.or_insert(Pending { delivery: self.delivered.delivery, deadline });
-        self.due.remove(&(pending.deadline, sequence));
-        pending.deadline = deadline;
-        self.due.insert((deadline, sequence));
-    }
-
     pub(super) fn move_deadline(&mut self, sequence: u64, deadline: Nanos) {
         let Some(pending) = self.pending.get_mut(&sequence) else { return };
-        self.due.remove(&(pending.deadline, sequence));
-        pending.deadline = deadline;
-        self.due.insert((deadline, sequence));
+        let old = std::mem::replace(&mut pending.deadline, deadline);
+        self.due.unset(old, sequence, &self.pending);
+        self.due.set(deadline, sequence);
     }
 
     /// Lets what is due be delivered again, or dropped if it has been often enough.
     pub(super) fn expire(&mut self, now: Nanos) {
-        while let Some(&(deadline, sequence)) = self.due.first() {
-            if deadline > now {
-                return;
-            }
-            self.due.pop_first();
+        while let Some(sequence) = self.due.take_due(now, &self.pending) {
             let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
             if self.config.max_deliver > 0 && times >= self.config.max_deliver as u64 {
                 self.news.push(Happening::Exceeded { sequence, deliveries: times });
@@ -287,7 +286,7 @@ impl Consumer {
 
     /// When something is due by itself.
     pub(super) fn next_due(&self) -> Option<Nanos> {
-        self.due.first().map(|&(deadline, _)| deadline)
+        self.due.first().map(|(deadline, _)| deadline)
     }
 
     /// Whether nothing more may be delivered before something is acknowledged.
@@ -302,7 +301,6 @@ impl Consumer {
         self.delivered.delivery = self.delivered.delivery.max(delivery);
         self.delivered.stream = self.delivered.stream.max(sequence);
         self.pending.entry(sequence).or_insert(Pending { delivery, deadline: 0 });
-        self.due.insert((0, sequence));
         if times > 1 {
             self.deliveries.insert(sequence, times);
         }
@@ -326,7 +324,7 @@ impl Consumer {
             if let Some(pending) = self.pending.get_mut(&sequence) {
                 pending.deadline = deadline;
             }
-            self.due.insert((deadline, sequence));
+            self.due.set(deadline, sequence);
         }
         if self.config.ack_policy == AckPolicy::None {
             self.floor = self.delivered;

@@ -9,6 +9,7 @@ use super::news::{Delivery, Happening};
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::Store;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What came of an acknowledgement.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) struct Outcome {
     /// Whether it is confirmed to whoever asked for that.
     pub(super) answered: bool,
     /// Sequences that are done with, as far as this consumer goes.
-    pub(super) done: Vec<u64>,
+    pub(super) done: Range<u64>,
 }
 
 /// Raises a floor after a message was taken out of what is pending; `all` is where it is when nothing is.
@@ -67,7 +68,7 @@ impl Consumer {
                 return self.finish(sequence, delivery);
             }
         }
-        Outcome { answered: true, done: Vec::new() }
+        Outcome { answered: true, done: 0..0 }
     }
 
     /// How often a message was delivered that waits for its acknowledgement.
@@ -92,10 +93,10 @@ impl Consumer {
         }
         if self.config.ack_policy != AckPolicy::All {
             self.settle(sequence);
-            return Outcome { answered: true, done: vec![sequence] };
+            return Outcome { answered: true, done: sequence..sequence + 1 };
         }
         if delivery <= self.reckoned.delivery || sequence <= self.reckoned.stream {
-            return Outcome { answered: true, done: Vec::new() };
+            return Outcome { answered: true, done: 0..0 };
         }
         let alone = sequence - self.reckoned.stream <= 1;
         let known = self.pending.contains_key(&sequence);
@@ -109,7 +110,7 @@ impl Consumer {
         }
         self.ledger.floor(&self.floor);
         let lowest = gone.first().copied().filter(|_| !alone).unwrap_or(sequence);
-        Outcome { answered: true, done: (lowest..=sequence).collect() }
+        Outcome { answered: true, done: lowest..sequence + 1 }
     }
 
     /// Takes a message out of the books; nothing happens if it is not in them.
@@ -125,8 +126,10 @@ impl Consumer {
 
     fn take(&mut self, sequence: u64) -> Option<Pending> {
         let pending = self.pending.remove(&sequence)?;
-        self.due.remove(&(pending.deadline, sequence));
-        self.deliveries.remove(&sequence);
+        self.due.unset(pending.deadline, sequence, &self.pending);
+        if !self.deliveries.is_empty() {
+            self.deliveries.remove(&sequence);
+        }
         if !self.again.is_empty() {
             self.again.retain(|&other| other != sequence);
         }
@@ -135,7 +138,7 @@ impl Consumer {
     }
 
     /// A message was removed from the stream; gives what else is done with because of it.
-    pub(super) fn removed(&mut self, sequence: u64, subject: &[u8]) -> Vec<u64> {
+    pub(super) fn removed(&mut self, sequence: u64, subject: &[u8]) -> Range<u64> {
         let ahead = self.ahead.iter().position(|&other| other == sequence);
         if let Some(place) = ahead {
             self.ahead.remove(place);
@@ -146,7 +149,7 @@ impl Consumer {
         // What was under way counts as acknowledged.
         match self.pending.get(&sequence).map(|pending| pending.delivery) {
             Some(delivery) => self.finish(sequence, delivery).done,
-            None => Vec::new(),
+            None => 0..0,
         }
     }
 

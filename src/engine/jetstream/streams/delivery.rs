@@ -10,7 +10,7 @@ use super::pull::heartbeat;
 use crate::clock::Nanos;
 use crate::engine::jetstream::store::{Store, Stored};
 use crate::wire::nats::{append_header, begin_headers, end_headers, status_line};
-use std::io::Write;
+use crate::wire::resp::append_integer_digits;
 
 /// Messages that one consumer delivers before others have their turn.
 const TURN: usize = 2_000;
@@ -182,14 +182,14 @@ impl Consumer {
         }
         let pin = self.pin((work.now, work.unix)).map(str::to_owned);
         let times = self.delivered(sequence, (work.now, work.unix));
-        let mut reply = Vec::with_capacity(reply_bound);
-        let (delivery, left) = (self.delivered.delivery, self.outstanding);
-        // Writing to memory can't fail.
-        let _ = write!(
-            reply,
-            "$JS.ACK.{}.{}.{times}.{sequence}.{delivery}.{}.{left}",
-            work.stream, self.name, message.time
-        );
+        let mut reply = Vec::with_capacity(reply_bound + 4 * 20);
+        [&b"$JS.ACK."[..], work.stream.as_bytes(), b".", self.name.as_bytes()]
+            .iter()
+            .for_each(|part| reply.extend_from_slice(part));
+        for number in [times, sequence, self.delivered.delivery, message.time, self.outstanding] {
+            reply.push(b'.');
+            append_integer_digits(&mut reply, number as i64);
+        }
         let to = match self.waiting.front() {
             Some(pull) if !self.config.is_push() => &pull.reply[..],
             _ => self.config.deliver_subject.as_bytes(),

@@ -10,6 +10,7 @@ mod consumer;
 mod consumer_acks;
 mod consumer_config;
 mod consumer_log;
+mod deadlines;
 mod delivery;
 mod direct;
 mod errors;

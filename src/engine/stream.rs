@@ -8,6 +8,7 @@ use mio::{Interest, Registry, Token};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 /// A connection that never blocks.
 #[derive(Debug)]
@@ -23,6 +24,12 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// A connection whose client is to begin with TLS; `None` for one that can't be.
+    pub(super) fn encrypted(stream: TcpStream, config: &Arc<rustls::ServerConfig>) -> Option<Self> {
+        let tls = TlsStream::new(stream, Arc::clone(config)).ok()?;
+        Some(Self::Tls(Box::new(tls)))
+    }
+
     /// Reads what is there.
     ///
     /// # Errors

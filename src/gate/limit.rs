@@ -6,8 +6,8 @@ use crate::measure::{ReasonCode, TrialRecord};
 
 /// From this share of its ceiling on, what is measured is the generator.
 pub(super) const CEILING_SHARE: f64 = 0.85;
-/// Cores that a server with one busy thread uses when that thread has nothing left; above, it has several.
-const ONE_CORE: std::ops::RangeInclusive<f64> = 0.92..=1.05;
+/// Share of a core that a thread uses when it has nothing left.
+const ONE_THREAD: f64 = 0.92;
 /// Share of all cores that leaves nothing to give.
 const MACHINE_SHARE: f64 = 0.9;
 /// Share of a link's speed that payloads can fill: frames, headers and acknowledgements take the rest.
@@ -70,7 +70,7 @@ pub struct Supply {
 pub fn limit(record: &TrialRecord, supply: &Supply) -> Limit {
     let found = network(record, supply)
         .or_else(|| at_ceiling(record, supply))
-        .or_else(|| one_core(record))
+        .or_else(|| one_thread(record))
         .or_else(|| full(record, supply))
         .or_else(|| says(record, &DISTURBED, Bottleneck::Machine))
         .or_else(|| says(record, &LATE, Bottleneck::Generator));
@@ -101,11 +101,11 @@ fn at_ceiling(record: &TrialRecord, supply: &Supply) -> Option<Limit> {
     })
 }
 
-fn one_core(record: &TrialRecord) -> Option<Limit> {
-    let cores = record.resources.broker_cores.filter(|cores| ONE_CORE.contains(cores))?;
+fn one_thread(record: &TrialRecord) -> Option<Limit> {
+    let share = record.resources.broker_busiest_thread_cores.filter(|share| *share >= ONE_THREAD)?;
     Some(Limit {
         what: Bottleneck::Broker,
-        evidence: format!("it used {cores:.2} cores: one thread is full"),
+        evidence: format!("one of its threads used {share:.2} of a core"),
     })
 }
 
@@ -160,7 +160,10 @@ mod tests {
     fn each_limit_is_named_by_its_own_evidence() {
         assert_eq!(named(|_| {}), Bottleneck::Broker, "nothing else was at its end");
         assert_eq!(named(|r| r.publishes_per_s = Some(430_000.0)), Bottleneck::Generator);
-        assert_eq!(named(|r| r.resources.broker_cores = Some(0.98)), Bottleneck::Broker);
+        let full = |r: &mut TrialRecord| {
+            (r.resources.broker_cores, r.resources.broker_busiest_thread_cores) = (Some(6.5), Some(0.98));
+        };
+        assert_eq!(named(full), Bottleneck::Broker, "more cores would not help a full thread");
         assert_eq!(named(|r| r.resources.broker_cores = Some(6.5)), Bottleneck::Machine);
         assert_eq!(named(|r| r.payload_bytes = 10_240), Bottleneck::Network);
         let late = Reason { code: ReasonCode::PacerLag, text: "pacer lag p99 900 µs".into() };

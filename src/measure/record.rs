@@ -286,6 +286,9 @@ pub struct Resources {
     pub harness_rss_bytes_max: Option<u64>,
     /// Cores the broker used on average.
     pub broker_cores: Option<f64>,
+    /// Cores that the broker's busiest thread used on average: 1 is all that one thread can have.
+    #[serde(default)]
+    pub broker_busiest_thread_cores: Option<f64>,
     /// CPU-seconds of the broker's processes per million deliveries.
     #[serde(default)]
     pub broker_cpu_s_per_million_deliveries: Option<f64>,

@@ -183,7 +183,7 @@ const AFTER: [Plain; 5] = [
 ];
 
 /// What may grow at the end.
-const FURTHER: [Plain; 25] = [
+const FURTHER: [Plain; 26] = [
     ("percent_of_ceiling", |r| r.percent_of_ceiling.into()),
     ("worst_subscriber_delivery_time_us_p99", |r| r.latencies.worst_subscriber_delivery_p99_us.into()),
     ("spin_cpu_us_per_message", |r| r.resources.spin_cpu_us_per_message.into()),
@@ -191,6 +191,7 @@ const FURTHER: [Plain; 25] = [
     ("broker_cores", |r| r.resources.broker_cores.into()),
     ("broker_cpu_s_per_million_deliveries", |r| r.resources.broker_cpu_s_per_million_deliveries.into()),
     ("broker_written_bytes", |r| r.resources.broker_written_bytes.into()),
+    ("broker_busiest_thread_cores", |r| r.resources.broker_busiest_thread_cores.into()),
     ("broker_switches_per_message", |r| r.resources.broker_switches_per_message.into()),
     ("harness_switches_per_message", |r| r.resources.harness_switches_per_message.into()),
     ("network_bytes", |r| r.resources.network_bytes.into()),

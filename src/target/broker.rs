@@ -117,10 +117,7 @@ impl Broker {
     /// What its living processes have had of disk and scheduler so far, together; `None` where they aren't ours.
     #[must_use]
     pub fn usage(&self) -> Option<ProcessUsage> {
-        self.pids.iter().filter_map(|&pid| os::usage(pid)).reduce(|sum, one| ProcessUsage {
-            written_bytes: sum.written_bytes + one.written_bytes,
-            switches: sum.switches + one.switches,
-        })
+        self.pids.iter().filter_map(|&pid| os::usage(pid)).reduce(ProcessUsage::plus)
     }
 
     /// What each node has used so far.

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "kill, waitpid and clock_gettime have no safe form in std")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::mem::MaybeUninit;
 
@@ -14,30 +15,51 @@ pub struct ProcessSample {
     pub rss_bytes: u64,
 }
 
-/// What a process has had of the disk and of the scheduler so far. Costs a file per thread to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What processes have had of the disk and of the scheduler so far. Costs two files per thread to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessUsage {
     /// Bytes that it has caused to be written to storage (proc(5), `write_bytes`).
     pub written_bytes: u64,
     /// Times that its living threads gave a core up, willingly or not.
     pub switches: u64,
+    /// CPU time of its living threads, in ns, by their number in the system.
+    pub threads: BTreeMap<u32, u64>,
+}
+
+impl ProcessUsage {
+    /// What two processes have had together.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.written_bytes += other.written_bytes;
+        self.switches += other.switches;
+        self.threads.extend(other.threads);
+        self
+    }
+
+    /// CPU time of the thread that was busiest since an earlier look, in ns.
+    #[must_use]
+    pub fn busiest_since(&self, earlier: &Self) -> Option<u64> {
+        let before = |thread: &u32| earlier.threads.get(thread).copied().unwrap_or(0);
+        self.threads.iter().map(|(thread, now)| now.saturating_sub(before(thread))).max()
+    }
 }
 
 /// Disk and scheduler of a process; `None` if it is gone or not ours to ask.
 pub(super) fn usage(pid: u32) -> Option<ProcessUsage> {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let written_bytes = number_of(&io, "write_bytes")?;
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-    let switches = threads
-        .filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok())
-        .map(|status| {
-            ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]
-                .iter()
-                .filter_map(|name| number_of(&status, name))
-                .sum::<u64>()
-        })
-        .sum();
-    Some(ProcessUsage { written_bytes, switches })
+    let mut usage = ProcessUsage { written_bytes, ..ProcessUsage::default() };
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let status = read("status");
+        let both = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
+        usage.switches += both.iter().filter_map(|name| number_of(&status, name)).sum::<u64>();
+        // The first number is the time on a core (the kernel's sched-stats.rst).
+        let on_core = read("schedstat").split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
+        let number = thread.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        usage.threads.extend(number.zip(on_core));
+    }
+    Some(usage)
 }
 
 /// The number behind `name:` in a file of /proc.
@@ -174,6 +196,28 @@ mod tests {
         assert!(after.cpu_ns > before.cpu_ns, "{before:?} {after:?}");
         assert!(after.rss_bytes > 100_000, "{after:?}");
         assert_eq!(sample(u32::MAX - 1), None);
+    }
+
+    #[test]
+    fn the_busiest_thread_of_a_process_is_found_among_those_that_wait() {
+        let earlier = usage(std::process::id()).unwrap();
+        let busy = std::thread::spawn(|| {
+            let mut sum = 0u64;
+            (0..50_000_000u64).for_each(|i| sum = std::hint::black_box(sum ^ i));
+            usage(std::process::id()).unwrap()
+        });
+        let later = busy.join().unwrap();
+        let busiest = later.busiest_since(&earlier).unwrap();
+        assert!(busiest > 1_000_000, "50 million steps take longer than {busiest} ns");
+        let all: u64 = later.threads.values().sum();
+        assert!(busiest <= all, "{later:?}");
+        let of = |threads: &[(u32, u64)]| ProcessUsage {
+            threads: threads.iter().copied().collect(),
+            ..ProcessUsage::default()
+        };
+        let (before, after) = (of(&[(1, 100), (2, 5)]), of(&[(1, 110), (2, 45)]).plus(of(&[(3, 30)])));
+        assert_eq!(after.busiest_since(&before), Some(40), "not the one that has used most in all");
+        assert_eq!(of(&[]).busiest_since(&before), None);
     }
 
     #[test]

@@ -20,9 +20,10 @@ pub(super) fn resources(remains: &Remains<'_>) -> Resources {
     let harness_cpu = harness.map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns).saturating_sub(spun));
     let nanos = watched.measured.1 - watched.measured.0;
     let delivered = watched.totals_to.1 - watched.totals_from.1;
-    let usage = watched.usage.0.zip(watched.usage.1);
+    let usage = watched.usage.0.as_ref().zip(watched.usage.1.as_ref());
     let slices: u64 = own_threads(remains).iter().map(|thread| thread.slices).sum();
     let each_message = |count: u64| (messages > 0).then(|| count as f64 / messages as f64);
+    let cores = |cpu: Option<u64>| cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64);
     let price = remains.plan.target.price_per_hour;
     Resources {
         broker_cpu_us_per_message: broker_cpu.and_then(per_message),
@@ -30,7 +31,8 @@ pub(super) fn resources(remains: &Remains<'_>) -> Resources {
         spin_cpu_us_per_message: per_message(spun),
         broker_rss_bytes_max: watched.broker_rss_max,
         harness_rss_bytes_max: watched.harness_to.map(|sample| sample.rss_bytes),
-        broker_cores: broker_cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
+        broker_cores: cores(broker_cpu),
+        broker_busiest_thread_cores: cores(usage.and_then(|(from, to)| to.busiest_since(from))),
         broker_cpu_s_per_million_deliveries: broker_cpu
             .filter(|_| delivered > 0)
             .map(|cpu| cpu as f64 / 1e9 / delivered as f64 * 1e6),

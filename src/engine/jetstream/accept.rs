@@ -116,15 +116,15 @@ impl Server {
         if web {
             let below = match self.web.as_ref()?.tls.as_ref() {
                 None => Stream::Tcp(stream),
-                Some(config) => encrypted(stream, config)?,
+                Some(config) => Stream::encrypted(stream, config)?,
             };
             return Some((Stream::WebSocket(Box::new(WebSocketStream::new(below))), Greeting::Next));
         }
         let Some(config) = &self.tls else { return Some((Stream::Tcp(stream), Greeting::Next)) };
         match self.settings.tls_first {
             TlsFirst::Never => Some((greeted(stream, greeting, config)?, Greeting::Said)),
-            TlsFirst::Always => Some((encrypted(stream, config)?, Greeting::Next)),
-            TlsFirst::Within(limit) => Some((encrypted(stream, config)?, Greeting::Within(limit))),
+            TlsFirst::Always => Some((Stream::encrypted(stream, config)?, Greeting::Next)),
+            TlsFirst::Within(limit) => Some((Stream::encrypted(stream, config)?, Greeting::Within(limit))),
         }
     }
 
@@ -191,11 +191,5 @@ impl Server {
 fn greeted(stream: TcpStream, greeting: &[u8], config: &Arc<rustls::ServerConfig>) -> Option<Stream> {
     let mut tls = TlsStream::new(stream, Arc::clone(config)).ok()?;
     tls.say_in_plain(greeting).ok()?;
-    Some(Stream::Tls(Box::new(tls)))
-}
-
-/// Expects the client's greeting of encryption.
-fn encrypted(stream: TcpStream, config: &Arc<rustls::ServerConfig>) -> Option<Stream> {
-    let tls = TlsStream::new(stream, Arc::clone(config)).ok()?;
     Some(Stream::Tls(Box::new(tls)))
 }

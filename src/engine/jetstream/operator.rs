@@ -186,8 +186,22 @@ impl<T: Default + DeserializeOwned> Claims<T> {
         if is_key(&claims.sub, &kind) { Ok(claims) } else { Err(TokenError::Subject(claims.sub, name)) }
     }
 
-    fn is_valid_at(&self, seconds: i64) -> bool {
-        self.nbf <= seconds && (self.exp == 0 || seconds < self.exp)
+    fn validity(&self) -> Validity {
+        Validity { begins: self.nbf, ends: Some(self.exp).filter(|exp| *exp > 0) }
+    }
+}
+
+/// When a token holds, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Validity {
+    begins: i64,
+    /// `None` is for ever.
+    ends: Option<i64>,
+}
+
+impl Validity {
+    fn holds_at(self, seconds: i64) -> bool {
+        self.begins <= seconds && self.ends.is_none_or(|ends| seconds < ends)
     }
 }
 
@@ -233,8 +247,7 @@ struct Trusted {
     /// What users may do of whom nothing is said.
     usual: Option<Arc<Permissions>>,
     revoked: BTreeMap<String, i64>,
-    /// Seconds since 1970.
-    valid: (i64, Option<i64>),
+    validity: Validity,
 }
 
 /// What all users may do whom one key has signed.
@@ -285,6 +298,7 @@ impl Operator {
         if !self.keys.contains(&claims.iss) {
             return Err(TokenError::Issuer(claims.iss));
         }
+        let validity = claims.validity();
         let AccountClaims { limits, signing_keys, default_permissions, revocations, imports, mappings } =
             claims.nats;
         let unsupported = [
@@ -311,7 +325,7 @@ impl Operator {
             signers,
             usual: permissions(&default_permissions)?,
             revoked: revocations,
-            valid: (claims.nbf, Some(claims.exp).filter(|exp| *exp > 0)),
+            validity,
         });
         Ok(Described { key: claims.sub, streams: streams(&limits) })
     }
@@ -332,8 +346,8 @@ impl Operator {
         let revoked = [user.sub.as_str(), "*"]
             .iter()
             .any(|who| account.revoked.get(*who).is_some_and(|at| user.iat <= *at));
-        let (begins, ends) = account.valid;
-        let valid = user.is_valid_at(now) && begins <= now && ends.is_none_or(|ends| now < ends);
+        let both = [account.validity, user.validity()];
+        let valid = both.iter().all(|validity| validity.holds_at(now));
         let kinds = &user.nats.allowed_connection_types;
         let of_kind = kinds.is_empty() || kinds.iter().any(|one| one.eq_ignore_ascii_case(kind));
         // Where its key says what it may do, a token that says so itself is not of that kind.
@@ -350,7 +364,7 @@ impl Operator {
             Some(scope) => scope.permissions.clone(),
             None => permissions(&user.nats.said).ok()?.or_else(|| account.usual.clone()),
         };
-        let expires = [ends, Some(user.exp).filter(|exp| *exp > 0)].into_iter().flatten().min();
+        let expires = both.iter().filter_map(|validity| validity.ends).min();
         let expires = expires.and_then(|seconds| u64::try_from(seconds).ok());
         Some(Admission { account: account.number, permissions, user: user.sub, expires })
     }

@@ -4,7 +4,6 @@ use super::error::EngineError;
 use super::listen::{Listen, Listener};
 use super::sys;
 use crate::engine::stream::Stream;
-use crate::engine::tls::TlsStream;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
@@ -72,7 +71,7 @@ impl Door {
                     let _ = stream.set_nodelay(true);
                     sys::keep_alive(&stream, keepalive);
                     streams.extend(if tls {
-                        encrypted(stream, self.tls.as_ref())
+                        self.tls.as_ref().and_then(|config| Stream::encrypted(stream, config))
                     } else {
                         Some(Stream::Tcp(stream))
                     });
@@ -87,9 +86,4 @@ impl Door {
         registry.reregister(listener.source(), token, Interest::READABLE).ok()?;
         Some(streams)
     }
-}
-
-fn encrypted(stream: mio::net::TcpStream, config: Option<&Arc<ServerConfig>>) -> Option<Stream> {
-    let tls = TlsStream::new(stream, Arc::clone(config?)).ok()?;
-    Some(Stream::Tls(Box::new(tls)))
 }

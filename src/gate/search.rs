@@ -3,17 +3,17 @@
 //!
 //! The rate is doubled or halved until one meets the objective and one misses it, then the gap is halved on a
 //! logarithmic scale, in longer trials once it is [`NEAR`]. Trials are noisy, so a rate is decided only when one answer
-//! is [`LEAD`] ahead of the other; one that ends the search from above in short trials is tried until it is
-//! [`LEAD_AT_END`] ahead, and the answer itself is confirmed in longer ones.
+//! is [`LEAD`] ahead of the other; one that ends the search from above is tried until it is [`LEAD_AT_END`] ahead, since a
+//! machine that stands still spoils trials and never mends one, and the answer itself is confirmed in longer ones.
 
 use serde::{Deserialize, Serialize};
 
 /// By how many trials one answer has to be ahead of the other.
 const LEAD: i32 = 2;
 /// The same for the rate that bounds the answer from above: a search is pruned by it for good.
-const LEAD_AT_END: i32 = 3;
+const LEAD_AT_END: i32 = 4;
 /// After so many trials of a rate the majority counts.
-const TRIALS_MAX: usize = 7;
+const TRIALS_MAX: usize = 11;
 /// When the rates around the answer are closer than this ratio, only longer trials say which side a rate is on: what
 /// waits grows slowly there.
 const NEAR: f64 = 1.25;
@@ -192,10 +192,9 @@ impl Search {
                 if gap > ratio && middle > meets && middle < misses {
                     return Next::Try { rate_per_s: middle, long: gap <= NEAR };
                 }
-                if self.tally(misses, true).trials == 0
-                    && self.tally(misses, false).decided(LEAD_AT_END).is_none()
-                {
-                    return short(misses);
+                let long = self.tally(misses, true).trials > 0;
+                if self.tally(misses, long).decided(LEAD_AT_END).is_none() {
+                    return Next::Try { rate_per_s: misses, long };
                 }
                 self.confirm(meets, Found::Knee)
             }
@@ -291,6 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn on_a_machine_that_spoils_one_trial_in_four_an_answer_is_seldom_far_off() {
+        let rounds = 400;
+        let (mut far, mut trials) = (0, 0);
+        for seed in 0..rounds {
+            let mut prng = Prng::new(seed);
+            let (search, _) = searched(REACH, |rate, _| prng.unit() > 0.25 && rate <= 50_000.0);
+            far += u32::from(search.answer().unwrap_or(0.0) < 50_000.0 * 0.93);
+            trials += search.tried().len();
+        }
+        assert!(f64::from(far) <= 0.1 * rounds as f64, "seeds 0 to {rounds}: {far} more than 7 % off");
+        assert!(trials as u64 <= 32 * rounds, "{trials} trials in {rounds} searches");
+    }
+
+    #[test]
     fn one_noisy_failure_at_any_place_changes_nothing() {
         let knee = 50_000.0;
         let plain = searched(REACH, |rate, _| rate <= knee).0.answer();
@@ -329,7 +342,7 @@ mod tests {
         assert!(search.rates()[0] > 12_000.0, "begun at 20,000, it went down to {}", search.rates()[0]);
         let near = |one: &&Tried| one.rate_per_s / answer < 1.2 && one.rate_per_s / answer > 1.05;
         assert!(search.tried().iter().filter(near).any(|one| one.long), "{:?}", search.tried());
-        assert!(search.tried().len() <= 24, "{}", search.tried().len());
+        assert!(search.tried().len() <= 28, "{}", search.tried().len());
     }
 
     #[test]

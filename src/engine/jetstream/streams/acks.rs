@@ -74,7 +74,7 @@ impl Streams {
             consumer.waiting.add(message.reply, &request, times.now);
         }
         consumer.take_news(&found.config.name, &mut found.news);
-        outcome.done.into_iter().for_each(|sequence| found.done_with(sequence));
+        outcome.done.for_each(|sequence| found.done_with(sequence));
         found.awake = true;
         if next.is_none() && outcome.answered {
             self.outbox.answer(message.reply, b"");

@@ -23,7 +23,6 @@ pub(super) fn resources(remains: &Remains<'_>) -> Resources {
     let usage = watched.usage.0.as_ref().zip(watched.usage.1.as_ref());
     let slices: u64 = own_threads(remains).iter().map(|thread| thread.slices).sum();
     let each_message = |count: u64| (messages > 0).then(|| count as f64 / messages as f64);
-    let cores = |cpu: Option<u64>| cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64);
     let price = remains.plan.target.price_per_hour;
     Resources {
         broker_cpu_us_per_message: broker_cpu.and_then(per_message),
@@ -31,8 +30,8 @@ pub(super) fn resources(remains: &Remains<'_>) -> Resources {
         spin_cpu_us_per_message: per_message(spun),
         broker_rss_bytes_max: watched.broker_rss_max,
         harness_rss_bytes_max: watched.harness_to.map(|sample| sample.rss_bytes),
-        broker_cores: cores(broker_cpu),
-        broker_busiest_thread_cores: cores(usage.and_then(|(from, to)| to.busiest_since(from))),
+        broker_cores: cores(broker_cpu, nanos),
+        broker_busiest_thread_cores: cores(usage.and_then(|(from, to)| to.busiest_since(from)), nanos),
         broker_cpu_s_per_million_deliveries: broker_cpu
             .filter(|_| delivered > 0)
             .map(|cpu| cpu as f64 / 1e9 / delivered as f64 * 1e6),
@@ -52,13 +51,18 @@ pub(super) fn resources(remains: &Remains<'_>) -> Resources {
     }
 }
 
+/// Cores that so much CPU time is, in so many nanoseconds.
+fn cores(cpu: Option<u64>, nanos: Nanos) -> Option<f64> {
+    cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64)
+}
+
 /// What one node of a cluster used for so many messages in so many nanoseconds.
 fn node_resources(node: u32, used: &NodeUse, messages: u64, nanos: Nanos) -> NodeResources {
     let cpu = used.from.zip(used.to).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
     NodeResources {
         node,
         cpu_us_per_message: cpu.filter(|_| messages > 0).map(|cpu| cpu as f64 / 1e3 / messages as f64),
-        cores: cpu.filter(|_| nanos > 0).map(|cpu| cpu as f64 / nanos as f64),
+        cores: cores(cpu, nanos),
         rss_bytes_max: used.rss_max,
     }
 }

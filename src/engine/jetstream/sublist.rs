@@ -236,22 +236,27 @@ impl Sublist {
     /// Who receives each subject that begins with these tokens and has more; `None` if they may differ.
     fn route_below(&self, begin: &[u8]) -> Option<Route> {
         let mut route = Route::default();
-        let mut reached = vec![self.root];
-        for token in tokens(begin) {
-            let nodes = std::mem::take(&mut reached);
-            for node in nodes.into_iter().map(|at| &self.nodes[at]) {
-                self.add_rest(node, &mut route);
-                let next = [&b"*"[..], token].map(|token| node.children.get(token).copied());
-                reached.extend(next.into_iter().flatten());
-            }
-        }
-        for node in reached.into_iter().map(|at| &self.nodes[at]) {
+        let reached = self.reach(begin, |node| self.add_rest(node, &mut route));
+        for node in reached {
             if node.children.keys().any(|token| **token != *b">") {
                 return None;
             }
             self.add_rest(node, &mut route);
         }
         Some(route)
+    }
+
+    /// The nodes that these tokens lead to, through wildcards for one token too; `pass` is shown each on the way.
+    fn reach(&self, begin: &[u8], mut pass: impl FnMut(&Node)) -> Vec<&Node> {
+        let mut reached = vec![&self.nodes[self.root]];
+        for token in tokens(begin) {
+            for node in std::mem::take(&mut reached) {
+                pass(node);
+                let next = [&b"*"[..], token].map(|token| node.children.get(token));
+                reached.extend(next.into_iter().flatten().map(|&child| &self.nodes[child]));
+            }
+        }
+        reached
     }
 
     /// Adds who receives whatever else a subject has that led to this node.
@@ -269,18 +274,9 @@ impl Sublist {
 
     /// Whether anybody listens to something below a subject.
     pub(super) fn hears_below(&self, subject: &[u8]) -> bool {
-        let mut reached = vec![self.root];
-        for token in tokens(subject) {
-            let nodes = std::mem::take(&mut reached);
-            for node in nodes.into_iter().map(|at| &self.nodes[at]) {
-                if node.children.contains_key(&b">"[..]) {
-                    return true;
-                }
-                let next = [&b"*"[..], token].map(|token| node.children.get(token).copied());
-                reached.extend(next.into_iter().flatten());
-            }
-        }
-        reached.into_iter().any(|at| !self.nodes[at].children.is_empty())
+        let mut rest = false;
+        let reached = self.reach(subject, |node| rest |= node.children.contains_key(&b">"[..]));
+        rest || reached.into_iter().any(|node| !node.children.is_empty())
     }
 
     fn walk(&self, at: usize, rest: Option<&[u8]>, route: &mut Route) {

@@ -2,7 +2,7 @@
 
 use super::journal::{self, Origin};
 use super::packed;
-use super::pages::{AtHand, Pages, Source};
+use super::pages::{AtHand, Pages, Part, Source};
 use super::record::{self, Kind, Read};
 use super::segment::{Place, SEGMENT_HEAD, Segment};
 use super::upkeep::Upkeep;
@@ -58,8 +58,8 @@ pub(in super::super) struct FileMedium {
     pub(super) since_summary: u64,
     pub(super) summary_size: u64,
     pub(super) pages: Pages,
-    /// The message that was found last, and the salt of its segment.
-    hand: Option<(u64, Found)>,
+    /// The message that was found last.
+    hand: Option<Found>,
     pub(super) prng: Prng,
     /// What is to be known after a restart; it stands in the last segment, or in the summary.
     pub(super) note: Vec<u8>,
@@ -231,7 +231,7 @@ impl FileMedium {
             return false;
         };
         match self.bring(index, sequence) {
-            Ok(Some(found)) => self.hand = Some((self.segments[index].salt, found)),
+            Ok(Some(found)) => self.hand = Some(found),
             Ok(None) => {
                 let counted = self.counted(index, sequence);
                 self.lose(index, sequence, counted);
@@ -244,12 +244,11 @@ impl FileMedium {
 
     /// The message at hand.
     pub(super) fn at_hand(&self) -> Option<Stored<'_>> {
-        let (salt, found) = self.hand?;
-        let bytes = match found {
+        let bytes = match self.hand? {
             Found::Unwritten(start) => &self.unwritten[start..],
             Found::Read(at) => self.pages.bytes(at),
         };
-        match record::read(bytes, salt, false) {
+        match record::decode(bytes) {
             Read::Good(record) => Some(record.message),
             _ => None,
         }
@@ -276,9 +275,8 @@ impl FileMedium {
             None => return Ok(None),
             Some(Place::At(at)) => at,
             Some(Place::Indexed(at)) => {
-                let path = super::index::path_of(&segment.path);
                 let length = segment.index_length();
-                let source = Source { path: &path, file: None, closed: false, salt: segment.salt, length };
+                let source = Source { path: &segment.path, part: Part::Index, salt: segment.salt, length };
                 match self.pages.offset(source, at) {
                     Ok(offset) => u64::from(offset),
                     Err(_) => return Ok(None),
@@ -289,14 +287,10 @@ impl FileMedium {
             let start = (at - written) as usize;
             return Ok((last && start < self.unwritten.len()).then_some(Found::Unwritten(start)));
         }
-        let file = last.then_some(&*self.file);
-        let source = Source { path: &segment.path, file, closed: !last, salt: segment.salt, length: written };
-        let Some(found) = self.pages.record(source, at)? else { return Ok(None) };
-        let right = match record::read(self.pages.bytes(found), segment.salt, false) {
-            Read::Good(record) => record.kind == Kind::Message && record.message.sequence == sequence,
-            _ => false,
-        };
-        Ok(right.then_some(Found::Read(found)))
+        let part = if last { Part::Open(&self.file) } else { Part::Closed };
+        let source = Source { path: &segment.path, part, salt: segment.salt, length: written };
+        let found = self.pages.record(source, at)?;
+        Ok(found.filter(|found| found.is_message(sequence)).map(Found::Read))
     }
 
     /// Makes a closed segment's index anew from the segment.

@@ -1,7 +1,7 @@
 //! Parts of files that were read last. What is read in order is read far ahead.
 
-use super::packed;
-use super::record::{self, Read};
+use super::record::{self, Kind, Read};
+use super::{index, packed};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -31,14 +31,23 @@ impl Page {
     }
 }
 
+/// A file of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'a> {
+    /// The segment itself, which is open.
+    Open(&'a File),
+    /// The segment itself, which may have been compressed meanwhile.
+    Closed,
+    /// Its index.
+    Index,
+}
+
 /// A file to be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
+    /// Of the segment.
     pub(super) path: &'a Path,
-    /// If it is open.
-    pub(super) file: Option<&'a File>,
-    /// Whether it may have been compressed meanwhile.
-    pub(super) closed: bool,
+    pub(super) part: Part<'a>,
     pub(super) salt: u64,
     /// Bytes that may be read.
     pub(super) length: u64,
@@ -46,16 +55,16 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        let opened = match self.file {
-            Some(file) => return file.read_exact_at(bytes, at),
-            None => File::open(self.path),
-        };
-        match opened {
-            // The compressed file was there before this one went.
-            Err(error) if self.closed && error.kind() == io::ErrorKind::NotFound => {
-                packed::read(&packed::path_of(self.path), bytes, at)
-            }
-            other => other?.read_exact_at(bytes, at),
+        match self.part {
+            Part::Open(file) => file.read_exact_at(bytes, at),
+            Part::Index => File::open(index::path_of(self.path))?.read_exact_at(bytes, at),
+            Part::Closed => match File::open(self.path) {
+                // The compressed file was there before this one went.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    packed::read(&packed::path_of(self.path), bytes, at)
+                }
+                opened => opened?.read_exact_at(bytes, at),
+            },
         }
     }
 }
@@ -65,6 +74,15 @@ impl Source<'_> {
 pub(super) struct AtHand {
     page: usize,
     start: usize,
+    kind: Kind,
+    sequence: u64,
+}
+
+impl AtHand {
+    /// Whether it is the message with a sequence.
+    pub(super) fn is_message(&self, sequence: u64) -> bool {
+        self.kind == Kind::Message && self.sequence == sequence
+    }
 }
 
 /// What is kept of a stream's files.
@@ -130,7 +148,8 @@ impl Pages {
                 if check {
                     page.checked = if page.checked.end == at { page.checked.start..end } else { at..end };
                 }
-                Some(Some(AtHand { page: slot, start }))
+                let (kind, sequence) = (record.kind, record.message.sequence);
+                Some(Some(AtHand { page: slot, start, kind, sequence }))
             }
             Read::Cut => None,
             Read::BadRest(..) | Read::BadHead => Some(None),

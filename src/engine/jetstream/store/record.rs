@@ -90,6 +90,23 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
     {
         return Read::BadHead;
     }
+    let read = decode(buf);
+    match read {
+        // Without a rest the head says everything.
+        Read::Good(Record { kind, message, length })
+            if check
+                && length > HEAD
+                && xxh3_64_with_seed(&buf[HEAD..length], salt) != number(&head[36..HEAD]) =>
+        {
+            Read::BadRest(kind, message.sequence, length)
+        }
+        _ => read,
+    }
+}
+
+/// The same of a record that was read before and found to be good.
+pub(super) fn decode(buf: &[u8]) -> Read<'_> {
+    let Some(head) = buf.get(..HEAD) else { return Read::Cut };
     let (rest, sequence) = (number(&head[4..8]) as u32, number(&head[8..16]));
     let (headers, subject) = (number(&head[24..28]) as usize, number(&head[28..30]) as usize);
     let kind = match head[30] {
@@ -105,10 +122,6 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
     }
     let length = HEAD + rest as usize;
     let Some(bytes) = buf.get(HEAD..length) else { return Read::Cut };
-    // Without a rest the head says everything.
-    if check && rest > 0 && xxh3_64_with_seed(bytes, salt) != number(&head[36..HEAD]) {
-        return Read::BadRest(kind, sequence, length);
-    }
     let (subject, body) = bytes.split_at(subject);
     let message = Stored { sequence, time: number(&head[16..24]), subject, header_length: headers, body };
     Read::Good(Record { kind, message, length })

@@ -244,6 +244,22 @@ fn a_search_for_capacity_ends_with_its_budget_goes_on_where_it_ended_and_is_no_o
 }
 
 #[test]
+fn several_targets_are_searched_in_turn_trial_by_trial() {
+    let dir = folder_with(&format!("{SHORT}[[target]]\nname = \"other\"\ndriver = \"loopback\"\n"));
+    let objective = ["--set", "workload.rate=20k/s", "--expect", "lost == 0", "--confirm-for", "500ms"];
+    let output =
+        busmark(dir.path(), &[&["capacity", "short.toml", "--budget", "8s"], &objective[..]].concat());
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    let first = |target: &str| said.lines().position(|line| line.starts_with(target)).expect(target);
+    let last = |target: &str| said.lines().rev().position(|line| line.starts_with(target)).expect(target);
+    assert!(first("bus at ") < first("other at "), "{said}");
+    let after_other = said.lines().count() - 1 - last("bus at ");
+    assert!(first("other at ") < after_other, "bus has another turn after the other's first: {said}");
+    assert_eq!(stdout(&output).matches("the budget of 8s is spent").count(), 2, "{}", stdout(&output));
+}
+
+#[test]
 fn ctrl_c_ends_a_search_for_capacity_and_keeps_what_is_known() {
     let dir = folder_with(SHORT);
     let mut child = Command::new(env!("CARGO_BIN_EXE_busmark"))

@@ -1,6 +1,9 @@
-//! Runs the trials that a search for the highest rate asks for, each on a broker of its own.
+//! Runs the trials that searches for the highest rate ask for, in turn, each on a broker of its own.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use tokio::runtime::Runtime;
 
 use super::gate::Purse;
 use super::{Interrupt, Observer, one_trial, trial_seed};
@@ -20,7 +23,7 @@ const BEHIND: f64 = 0.8;
 const OVER: f64 = 10.0;
 /// For so long it has to be so until a trial is ended early, seconds: no hiccup takes as long.
 const OVER_FOR: f64 = 1.0;
-/// So many trials in a row may say nothing.
+/// So many trials of a search may say nothing.
 const UNJUDGED_MAX: u32 = 3;
 
 /// What a search measures.
@@ -34,8 +37,6 @@ pub struct CapacityPlan<'a> {
     pub expects: &'a [Expect],
     /// How long the longer trials measure.
     pub confirm: Duration,
-    /// How long the search may take.
-    pub budget: Option<Duration>,
 }
 
 /// How a search ended, besides its answer.
@@ -49,43 +50,109 @@ pub struct CapacityEnding {
     pub interrupted: bool,
 }
 
-/// Goes on with a search until it ends or may not go on; `keep` gets every trial as soon as it is judged.
+impl CapacityEnding {
+    fn early(why: impl Into<String>) -> Self {
+        Self { unfinished: Some(why.into()), ..Self::default() }
+    }
+
+    fn interrupted() -> Self {
+        Self { interrupted: true, ..Self::early("it was interrupted") }
+    }
+}
+
+/// The search on one target, under way.
+#[derive(Debug)]
+pub struct CapacitySearch<'a> {
+    plan: CapacityPlan<'a>,
+    search: Search,
+    /// Trials that said nothing.
+    unjudged: u32,
+}
+
+/// What came of a turn.
+enum Turn {
+    /// There was a trial, and if it says something, what.
+    Tried(Option<Box<Attempt>>),
+    Ended(CapacityEnding),
+}
+
+/// Goes on with searches until they end or may not go on, a trial of each in turn, so that what the machine does
+/// meanwhile happens to all of them; `keep` gets every trial as soon as it is judged, and which search it is of.
+/// `budget` is for all of them together.
 ///
 /// # Errors
 /// When a result can't be kept or the system gives no runtime.
 pub fn capacity(
-    plan: &CapacityPlan<'_>,
-    search: &mut Search,
+    searches: &mut [CapacitySearch<'_>],
+    budget: Option<Duration>,
     interrupt: &Interrupt,
     observer: &mut impl Observer,
-    keep: &mut impl FnMut(Attempt) -> std::io::Result<()>,
-) -> std::io::Result<CapacityEnding> {
+    keep: &mut impl FnMut(usize, Attempt) -> std::io::Result<()>,
+) -> std::io::Result<Vec<CapacityEnding>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut purse = Purse::new(plan.budget);
-    let mut unjudged = 0;
-    let end = |why: String| CapacityEnding { unfinished: Some(why), ..CapacityEnding::default() };
-    while let Next::Try { rate_per_s, long } = search.next() {
-        if let Some(why) = purse.is_spent() {
-            return Ok(end(why));
+    let mut purse = Purse::new(budget);
+    let mut endings: Vec<_> = searches.iter().map(|_| CapacityEnding::default()).collect();
+    let mut turns: VecDeque<usize> = (0..searches.len()).collect();
+    while let Some(index) = turns.pop_front() {
+        match searches[index].turn(&runtime, &mut purse, interrupt, observer)? {
+            Turn::Tried(attempt) => {
+                attempt.map_or(Ok(()), |attempt| keep(index, *attempt))?;
+                turns.push_back(index);
+            }
+            Turn::Ended(ending) => endings[index] = ending,
         }
+    }
+    Ok(endings)
+}
+
+impl<'a> CapacitySearch<'a> {
+    /// Begins, or goes on behind what was tried before.
+    #[must_use]
+    pub fn new(plan: CapacityPlan<'a>, search: Search) -> Self {
+        Self { plan, search, unjudged: 0 }
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// Runs the next trial, if there is one.
+    fn turn(
+        &mut self,
+        runtime: &Runtime,
+        purse: &mut Purse,
+        interrupt: &Interrupt,
+        observer: &mut impl Observer,
+    ) -> std::io::Result<Turn> {
+        let Next::Try { rate_per_s, long } = self.search.next() else {
+            return Ok(Turn::Ended(CapacityEnding::default()));
+        };
+        if interrupt.requested() {
+            return Ok(Turn::Ended(CapacityEnding::interrupted()));
+        }
+        if let Some(why) = purse.is_spent() {
+            return Ok(Turn::Ended(CapacityEnding::early(why)));
+        }
+        let (plan, search) = (&self.plan, &self.search);
         let (mut scenario, point) = (at(plan, rate_per_s, long), point_name(rate_per_s, long));
         let same = |one: &&Tried| one.rate_per_s == rate_per_s && one.long == long;
-        let trial = search.tried().iter().filter(same).count() as u32 + unjudged + 1;
+        let trial = search.tried().iter().filter(same).count() as u32 + self.unjudged + 1;
         // As many as there are by now: how many it takes is not known before.
         scenario.trials.count = trial;
-        let seed = trial_seed(plan.scenario, search.tried().len() as u32 + unjudged + 1);
+        let seed = trial_seed(plan.scenario, search.tried().len() as u32 + self.unjudged + 1);
         let target = plan.target;
         let one = TrialPlan { scenario: &scenario, point: &point, target, trial, seed, unlike: None };
         let mut watch = Watch::new(observer, interrupt, may_end_early(search, rate_per_s), limit_us(plan));
         let early = watch.early.clone();
         purse.trials += 1;
-        let outcome = one_trial(&runtime, &one, &early, &mut watch);
+        let outcome = one_trial(runtime, &one, &early, &mut watch);
         let gave_up = watch.gave_up.take();
         if interrupt.requested() {
-            let interrupted = CapacityEnding { interrupted: true, ..end("it was interrupted".to_owned()) };
-            return Ok(interrupted);
+            return Ok(Turn::Ended(CapacityEnding::interrupted()));
         }
-        let judged = match outcome {
+        let (met, record) = match outcome {
             Ok(outcome) => judged(plan, observer, outcome, gave_up)?,
             Err(TrialError::Interrupted) => {
                 // Ended early before anything was measured.
@@ -94,25 +161,32 @@ pub fn capacity(
             }
             Err(error) => {
                 observer.left_out(target, &error);
-                return Ok(CapacityEnding { missing: true, ..end(error.to_string()) });
+                let missing = CapacityEnding { missing: true, ..CapacityEnding::early(error.to_string()) };
+                return Ok(Turn::Ended(missing));
             }
         };
-        let (met, why) = match judged.0 {
+        Ok(self.note((rate_per_s, long), met, record))
+    }
+
+    /// Takes what came of a trial.
+    fn note(&mut self, (rate_per_s, long): (f64, bool), met: Met, record: TrialRecord) -> Turn {
+        let (met, why) = match met {
             Met::Yes => (true, String::new()),
             Met::No(why) => (false, why),
             Met::Unjudged(why) => {
-                unjudged += 1;
-                if unjudged >= UNJUDGED_MAX {
-                    return Ok(end(format!("{UNJUDGED_MAX} trials said nothing: {why}")));
+                self.unjudged += 1;
+                if self.unjudged < UNJUDGED_MAX {
+                    return Turn::Tried(None);
                 }
-                continue;
+                return Turn::Ended(CapacityEnding::early(format!(
+                    "{UNJUDGED_MAX} trials said nothing: {why}"
+                )));
             }
         };
         let tried = Tried { rate_per_s, long, met };
-        search.record(tried);
-        keep(Attempt { tried, why, record: judged.1 })?;
+        self.search.record(tried);
+        Turn::Tried(Some(Box::new(Attempt { tried, why, record })))
     }
-    Ok(CapacityEnding::default())
 }
 
 /// Hands a finished trial on, and holds it against the objective.
@@ -294,13 +368,7 @@ mod tests {
             "name = \"x\"\n[phases]\nmeasure = \"3s\"\n[[target]]\nname = \"a\"\ndriver = \"loopback\"\n";
         let scenario = Scenario::parse(text, "x", &[]).unwrap();
         let confirm = Duration::from_secs(10);
-        let plan = CapacityPlan {
-            scenario: &scenario,
-            target: &scenario.targets[0],
-            expects: &[],
-            confirm,
-            budget: None,
-        };
+        let plan = CapacityPlan { scenario: &scenario, target: &scenario.targets[0], expects: &[], confirm };
         let span = |rate: f64, long: bool| match at(&plan, rate, long).phases.measure {
             Extent::Time(span) => span.as_secs_f64(),
             Extent::Messages(_) => panic!("by time"),

@@ -10,7 +10,7 @@ mod selftest;
 mod unlike;
 
 pub use calibrate::{Calibration, alike, calibrate};
-pub use capacity::{CapacityEnding, CapacityPlan, capacity, point_name, rate_name};
+pub use capacity::{CapacityEnding, CapacityPlan, CapacitySearch, capacity, point_name, rate_name};
 pub use gate::{GateEnding, GatePlan, gate};
 pub use interrupt::Interrupt;
 pub use noise::{Noise, Spread, noise};

@@ -1,4 +1,5 @@
-//! `busmark capacity`: the highest rate at which each target of a scenario still meets an objective.
+//! `busmark capacity`: the highest rate at which each target of a scenario still meets an objective, searched for in
+//! turn, trial by trial.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use super::exit::{Exit, complain};
 use super::observe::{self, Keeper};
 use super::run::calibrations;
 use super::terminal::say;
-use crate::campaign::{self, Calibration, CapacityEnding, CapacityPlan, Interrupt};
+use crate::campaign::{self, Calibration, CapacityEnding, CapacityPlan, CapacitySearch, Interrupt};
 use crate::clock::unix_nanos;
 use crate::gate::{Attempt, Capacity, Reach, Search, Supply};
 use crate::measure::Host;
@@ -99,87 +100,42 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let folder = ResultsFolder::create(&args.out, started, manifest)
         .with_context(|| format!("could not make a results folder in {}", args.out.display()))?;
     let dir = folder.path().to_owned();
-    let mut searching = Searching {
-        args,
-        scenario: &scenario,
-        keeper: Keeper::new(folder, calibrations.clone(), args.quiet),
-        report: report(&scenario),
-        dir,
-    };
-    let mut exits = Vec::new();
+    let mut keeper = Keeper::new(folder, calibrations.clone(), args.quiet);
+    let mut report = report(&scenario);
+    let mut searches = Vec::new();
     for (index, target) in scenario.targets.iter().enumerate() {
         let known = before.as_ref().and_then(|report| report.targets.get(index));
-        // Interrupted: what is known of the others is kept, too.
         let attempts = known.map(|searched| searched.attempts.clone()).unwrap_or_default();
         let ceiling = calibrations.iter().find(|one: &&Calibration| one.is_of(&target.driver));
-        let ceiling = known.and_then(|one| one.ceiling_per_s).or(ceiling.map(|one| one.ceiling_per_s));
-        exits.push(searching.one(target, attempts, ceiling, &interrupt)?);
+        let ceiling_per_s = known.and_then(|one| one.ceiling_per_s).or(ceiling.map(|one| one.ceiling_per_s));
+        let tried = attempts.iter().map(|attempt| attempt.tried).collect();
+        let search = Search::new(reach(&scenario, ceiling_per_s), tried);
+        let capacity = Capacity::of(&target.name, &search, &attempts, &supply(target, ceiling_per_s));
+        report.targets.push(Searched { capacity, ceiling_per_s, attempts });
+        let confirm = args.confirm_for.unwrap_or_else(|| confirm(&scenario));
+        let plan = CapacityPlan { scenario: &scenario, target, expects: &scenario.expects, confirm };
+        searches.push(CapacitySearch::new(plan, search));
     }
-    let Searching { keeper, report, dir, .. } = searching;
+    let mut keep = |index: usize, attempt: Attempt| -> std::io::Result<()> {
+        if !args.quiet {
+            complain(&line(&scenario.targets[index].name, &attempt));
+        }
+        report.targets[index].attempts.push(attempt);
+        report.keep(&dir).map_err(std::io::Error::other)
+    };
+    let endings = campaign::capacity(&mut searches, args.budget, &interrupt, &mut keeper, &mut keep)?;
+    let mut exits = Vec::new();
+    for (index, (target, ending)) in scenario.targets.iter().zip(endings).enumerate() {
+        let searched = &mut report.targets[index];
+        let supply = supply(target, searched.ceiling_per_s);
+        searched.capacity = Capacity::of(&target.name, searches[index].search(), &searched.attempts, &supply);
+        exits.push(exit(&searched.capacity, &ending));
+        searched.capacity.unfinished = ending.unfinished;
+    }
+    report.keep(&dir)?;
     keeper.finish(interrupt.requested())?;
     tell(args, &report, &dir)?;
     Ok(Exit::worst(exits).code())
-}
-
-/// A search on all targets of a scenario.
-struct Searching<'a> {
-    args: &'a CapacityArgs,
-    scenario: &'a Scenario,
-    keeper: Keeper,
-    report: CapacityReport,
-    dir: PathBuf,
-}
-
-impl Searching<'_> {
-    /// Searches on one target, and keeps what is known after each trial.
-    fn one(
-        &mut self,
-        target: &Target,
-        attempts: Vec<Attempt>,
-        ceiling_per_s: Option<f64>,
-        interrupt: &Interrupt,
-    ) -> anyhow::Result<Exit> {
-        let expects = self.scenario.expects.as_slice();
-        let supply = supply(target, ceiling_per_s);
-        let mut search = Search::new(
-            reach(self.scenario, ceiling_per_s),
-            attempts.iter().map(|attempt| attempt.tried).collect(),
-        );
-        let plan = CapacityPlan {
-            scenario: self.scenario,
-            target,
-            expects,
-            confirm: self.args.confirm_for.unwrap_or_else(|| confirm(self.scenario)),
-            budget: self.args.budget.map(|budget| budget / self.scenario.targets.len() as u32),
-        };
-        let searched = |search: &Search, attempts: &[Attempt]| Searched {
-            capacity: Capacity::of(&target.name, search, attempts, &supply),
-            ceiling_per_s,
-            attempts: attempts.to_vec(),
-        };
-        self.report.targets.push(searched(&search, &attempts));
-        let (quiet, name) = (self.args.quiet, &target.name);
-        let (report, dir) = (&mut self.report, &self.dir);
-        let mut attempts = attempts;
-        let mut keep = |attempt: Attempt| -> std::io::Result<()> {
-            if !quiet {
-                complain(&line(name, &attempt));
-            }
-            attempts.push(attempt);
-            if let Some(last) = report.targets.last_mut() {
-                last.attempts.clone_from(&attempts);
-            }
-            report.keep(dir).map_err(std::io::Error::other)
-        };
-        let ending = campaign::capacity(&plan, &mut search, interrupt, &mut self.keeper, &mut keep)?;
-        let mut last = searched(&search, &attempts);
-        last.capacity.unfinished.clone_from(&ending.unfinished);
-        let exit = exit(&last.capacity, &ending);
-        self.report.targets.pop();
-        self.report.targets.push(last);
-        self.report.keep(&self.dir)?;
-        Ok(exit)
-    }
 }
 
 /// What a trial came to, on stderr.

@@ -4,6 +4,7 @@ mod bits;
 mod books;
 mod disk;
 mod file;
+mod gently;
 mod index;
 mod journal;
 mod memory;

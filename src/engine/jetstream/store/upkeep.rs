@@ -1,7 +1,7 @@
 //! What a stream wants done beside the event loop: syncs, its summary written, old segments deleted, closed ones
 //! compressed.
 
-use super::{index, packed, replace_file, space, summary, sync_dir};
+use super::{gently, index, packed, replace_file, space, summary, sync_dir};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Upkeep {
     /// # Errors
     /// The disk's: nothing that was acknowledged since the last sync can be promised any more.
     pub(in super::super) fn carry_out(self) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync_data())?;
+        self.files.iter().try_for_each(|file| gently::sync_data(file))?;
         if !self.dir.as_os_str().is_empty() {
             // New segments are to be found, too.
             gone_is_fine(sync_dir(&self.dir))?;

@@ -29,7 +29,7 @@ pub struct CapacityReport {
     pub scenario_filled_in: String,
     /// The objective, as it was written.
     pub expects: Vec<String>,
-    /// One for each target, as far as its turn came.
+    /// One for each target.
     pub targets: Vec<Searched>,
 }
 

@@ -237,6 +237,7 @@ fn delay_and_stall_hold_deliveries_back() {
         let clock = crate::clock::Clock::real();
         let mut took = Vec::new();
         for sequence in 0..2u64 {
+            // The stall begins by the clock, and the second message is to be sent into it.
             tokio::time::sleep(Duration::from_millis(105 * sequence)).await;
             let sent = clock.now();
             publisher.enqueue(TopicId(0), &payload(0, sequence)).unwrap();

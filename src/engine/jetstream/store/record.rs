@@ -104,7 +104,7 @@ pub(super) fn read(buf: &[u8], salt: u64, check: bool) -> Read<'_> {
     }
 }
 
-/// The same of a record that was read before and found to be good.
+/// The same without looking at the hashes: of a record that was found to be good before, or made here.
 pub(super) fn decode(buf: &[u8]) -> Read<'_> {
     let Some(head) = buf.get(..HEAD) else { return Read::Cut };
     let (rest, sequence) = (number(&head[4..8]) as u32, number(&head[8..16]));

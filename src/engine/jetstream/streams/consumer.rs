@@ -248,7 +248,7 @@ impl Consumer {
             }
             // It keeps the number of its first delivery.
             Entry::Occupied(_) => {
-                let times = self.deliveries.get(&sequence).copied().unwrap_or(1) + 1;
+                let times = self.times_of(sequence) + 1;
                 self.deliveries.insert(sequence, times);
                 self.move_deadline(sequence, now + self.wait_of(times));
                 times
@@ -256,6 +256,11 @@ impl Consumer {
         };
         self.ledger.delivered(sequence, delivery, times);
         times
+    }
+
+    /// How often a message was delivered that was delivered at all: what is delivered once is not kept.
+    pub(super) fn times_of(&self, sequence: u64) -> u64 {
+        self.deliveries.get(&sequence).copied().unwrap_or(1)
     }
 
     /// How long delivery number `times` may stay without an acknowledgement.
@@ -274,7 +279,7 @@ impl Consumer {
     /// Lets what is due be delivered again, or dropped if it has been often enough.
     pub(super) fn expire(&mut self, now: Nanos) {
         while let Some(sequence) = self.due.take_due(now, &self.pending) {
-            let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
+            let times = self.times_of(sequence);
             if self.config.max_deliver > 0 && times >= self.config.max_deliver as u64 {
                 self.news.push(Happening::Exceeded { sequence, deliveries: times });
                 self.settle(sequence);
@@ -319,7 +324,7 @@ impl Consumer {
         let sequences: Vec<u64> = self.pending.keys().copied().collect();
         self.due.clear();
         for sequence in sequences {
-            let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
+            let times = self.times_of(sequence);
             let deadline = now + self.wait_of(times);
             if let Some(pending) = self.pending.get_mut(&sequence) {
                 pending.deadline = deadline;

@@ -48,7 +48,7 @@ impl Consumer {
         self.active_at = now;
         match ack {
             Ack::Working => {
-                let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
+                let times = self.times_of(sequence);
                 if !self.again.contains(&sequence) {
                     self.move_deadline(sequence, now + self.wait_of(times));
                 }
@@ -74,7 +74,7 @@ impl Consumer {
     /// How often a message was delivered that waits for its acknowledgement.
     fn times_delivered(&self, sequence: u64) -> Option<u64> {
         self.pending.get(&sequence)?;
-        Some(self.deliveries.get(&sequence).copied().unwrap_or(1))
+        Some(self.times_of(sequence))
     }
 
     /// Tells of an acknowledgement, if it is one of those that are picked; to be asked before it is taken.
@@ -177,7 +177,7 @@ impl Consumer {
         // What was to be delivered again waits for its time once more.
         for sequence in std::mem::take(&mut self.again) {
             let Some(&pending) = self.pending.get(&sequence) else { continue };
-            let times = self.deliveries.get(&sequence).copied().unwrap_or(1);
+            let times = self.times_of(sequence);
             self.move_deadline(sequence, pending.deadline.saturating_add(self.wait_of(times)));
         }
         self.delivered.stream = self.cursor - 1;

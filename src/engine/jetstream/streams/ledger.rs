@@ -64,7 +64,7 @@ impl Ledger {
     pub(super) fn whole(consumer: &Consumer) -> Vec<u8> {
         let mut out = Vec::new();
         for (&sequence, pending) in &consumer.pending {
-            let times = consumer.deliveries.get(&sequence).copied().unwrap_or(1);
+            let times = consumer.times_of(sequence);
             put(&mut out, DELIVERED, &[sequence, pending.delivery, times]);
         }
         put(&mut out, MOVED, &[consumer.delivered.stream, consumer.delivered.delivery]);

@@ -378,31 +378,49 @@ mod tests {
         assert!(trials as u64 <= 65 * rounds, "{trials} trials in {rounds} searches");
     }
 
-    /// Of so many times three searches in turn, how often they end more than 7 % apart, on a machine that blurs the knee and
-    /// drifts; both as standard deviations of a rate's logarithm, the drift over 60 trials or so.
-    fn apart(rounds: u64, blur: f64, drift: f64) -> u32 {
-        let mut apart = 0;
-        for seed in 0..rounds {
-            let mut prng = Prng::new(seed);
-            let knee = 50_000.0 * 2f64.powf(prng.unit());
-            let mut off = drift * prng.normal();
-            let mut searches = [(); 3].map(|()| Search::new(REACH, Vec::new()));
-            let mut goes_on = true;
-            while std::mem::take(&mut goes_on) {
-                for search in &mut searches {
-                    let Next::Try { rate_per_s, long } = search.next() else { continue };
-                    let kept = (-1f64 / 60.0).exp();
-                    off = kept * off + (1.0 - kept * kept).sqrt() * drift * prng.normal();
-                    let met = (rate_per_s / knee).ln() <= off + blur * prng.normal();
-                    search.record(Tried { rate_per_s, long, met });
-                    goes_on = true;
-                }
-            }
-            let answers = searches.map(|search| search.answer().unwrap_or(0.0));
-            let [low, high] = [f64::min, f64::max].map(|of| answers.iter().copied().reduce(of).unwrap());
-            apart += u32::from(high > low * 1.07);
+    /// A machine that blurs a knee and drifts: standard deviations of a rate's logarithm, the drift over 60 trials or so.
+    struct Machine {
+        prng: Prng,
+        knee: f64,
+        blur: f64,
+        drift: f64,
+        off: f64,
+    }
+
+    impl Machine {
+        fn meets(&mut self, rate: f64) -> bool {
+            let kept = (-1f64 / 60.0).exp();
+            self.off = kept * self.off + (1.0 - kept * kept).sqrt() * self.drift * self.prng.normal();
+            (rate / self.knee).ln() <= self.off + self.blur * self.prng.normal()
         }
-        apart
+
+        fn turn(&mut self, search: &mut Search) {
+            if let Next::Try { rate_per_s, long } = search.next() {
+                search.record(Tried { rate_per_s, long, met: self.meets(rate_per_s) });
+            }
+        }
+
+        /// What three searches in turn find.
+        fn found(&mut self) -> [f64; 3] {
+            let mut searches = [(); 3].map(|()| Search::new(REACH, Vec::new()));
+            while searches.iter().any(|search| matches!(search.next(), Next::Try { .. })) {
+                searches.iter_mut().for_each(|search| self.turn(search));
+            }
+            searches.map(|search| search.answer().unwrap_or(0.0))
+        }
+    }
+
+    /// Of so many times three searches in turn, how often they end more than 7 % apart.
+    fn apart(rounds: u64, blur: f64, drift: f64) -> usize {
+        let apart = (0..rounds).filter(|seed| {
+            let mut prng = Prng::new(*seed);
+            let knee = 50_000.0 * 2f64.powf(prng.unit());
+            let off = drift * prng.normal();
+            let answers = Machine { prng, knee, blur, drift, off }.found();
+            let [low, high] = [f64::min, f64::max].map(|of| answers.iter().copied().reduce(of).unwrap());
+            high > low * 1.07
+        });
+        apart.count()
     }
 
     #[test]

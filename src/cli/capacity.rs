@@ -28,9 +28,9 @@ const LOWEST: f64 = 100.0;
 const OF_CEILING: f64 = 0.95;
 /// The highest rate that is tried where the ceiling is not known, messages per second.
 const HIGHEST: f64 = 10_000_000.0;
-/// The search ends when the rates around the answer are closer than this.
+/// How finely the answer is told: `Reach::ratio`.
 const RATIO: f64 = 1.03;
-/// Trials that confirm the answer measure so many times longer than others …
+/// Trials close to the answer measure so many times longer than others …
 const CONFIRM: u32 = 3;
 /// … and at least so long.
 const CONFIRM_MIN: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ const LEAD: i32 = 2;
 /// The same the other way: a machine that stands still spoils trials and never mends one, and nothing above is tried then.
 const LEAD_MISSED: i32 = 4;
 /// After so many of these trials of a rate the majority counts.
-const TRIALS_MAX: usize = 11;
+const TRIALS_MAX: i32 = 11;
 /// When the rates around the answer are closer than this ratio, trials are longer: what waits grows slowly there.
 const NEAR: f64 = 1.25;
 /// Factor between two rates while there are no two to search between.
@@ -72,9 +72,9 @@ pub enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
-    /// Between a rate that meets the objective, confirmed, and one that misses it.
+    /// Where the longer trials hover between meeting the objective and missing it.
     Knee,
-    /// The highest rate that could be offered meets it, confirmed.
+    /// The highest rate that could be offered meets it in the longer trials.
     AtLeast,
     /// The lowest rate that is tried misses it.
     Nothing,
@@ -102,7 +102,7 @@ impl Tally {
     /// Whether the objective is met; `None` while that is open.
     fn decided(self) -> Option<bool> {
         let ahead = self.met - self.missed;
-        let over = (self.met + self.missed) as usize >= TRIALS_MAX && ahead != 0;
+        let over = self.met + self.missed >= TRIALS_MAX && ahead != 0;
         (over || ahead >= LEAD || ahead <= -LEAD_MISSED).then_some(ahead > 0)
     }
 }
@@ -252,7 +252,7 @@ impl Search {
         Some(Staircase::new(self.reach, base, self.tried.iter().filter(|one| one.long)))
     }
 
-    /// The best answer so far: the highest rate that meets the objective.
+    /// The best answer so far: by the longer trials, once there are some.
     #[must_use]
     pub fn answer(&self) -> Option<f64> {
         let known = self.staircase().filter(|stairs| !stairs.tallies.is_empty());

@@ -162,9 +162,11 @@ impl Searched {
         let (found, why) = (self.capacity.found, self.capacity.unfinished.as_deref());
         match (rate, found) {
             (Some(rate), Some(Found::Knee | Found::AtLeast)) => {
-                let confirmed = self.capacity.answer().map_or(0, |rung| rung.met);
+                let (met, missed) = self.capacity.answer().map_or((0, 0), |rung| (rung.met, rung.missed));
+                // The answer is where half of the longer trials meet it, so some of those at it may not.
+                let of = if missed == 0 { String::new() } else { format!(" of {}", met + missed) };
                 let by = if least.is_empty() { "" } else { ", generator-limited" };
-                format!("{least}{rate} meets {objective}, confirmed by {confirmed} longer trials{by}")
+                format!("{least}{rate} meets {objective}, confirmed by {met}{of} longer trials{by}")
             }
             (Some(rate), _) => format!(
                 "so far {rate} meets {objective}; the search is not finished: {}",
